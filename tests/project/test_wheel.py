@@ -76,7 +76,7 @@ def test_the_wheel_works_in_an_empty_environment_outside_the_checkout(
 ) -> None:
     python = tmp_path / "venv" / "bin" / "python"
     venv.create(tmp_path / "venv")
-    found = ["--no-index", "--find-links", tmp_path]
+    found: list[str | Path] = ["--no-index", "--find-links", tmp_path]
     if sys.version_info < (3, 13):
         repack("typing-extensions", tmp_path)
     run(
