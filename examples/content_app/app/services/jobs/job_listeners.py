@@ -1,0 +1,117 @@
+"""What the runner says of its jobs, written into their rows.
+
+The listeners are sync: they run on the thread where the step happens, and the job goes on when the
+row is written. So a row never lags behind its job, and who waited for a job finds its row final.
+"""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import update
+
+from boundedjobs import Job, JobEvent, JobStatus, current_job
+from examples.content_app.app.database import commit_change, get_db_session
+from examples.content_app.app.models import OPEN, JobRow, RowStatus
+
+_ROW_STATUS = {
+    JobStatus.PENDING: RowStatus.PENDING,
+    JobStatus.RUNNING: RowStatus.GENERATING,
+    JobStatus.SUCCEEDED: RowStatus.COMPLETED,
+    JobStatus.FAILED: RowStatus.FAILED,
+    JobStatus.CANCELLED: RowStatus.CANCELLED,
+    JobStatus.INTERRUPTED: RowStatus.INTERRUPTED,
+    JobStatus.REJECTED: RowStatus.REJECTED,
+}
+
+live_jobs: dict[str, Job[Any]] = {}
+"""The runner's job of each row that has one which is not final: what `cancel` asks."""
+
+
+def record_status(event: JobEvent) -> None:
+    """Write a step into the row that the job works for."""
+    row_id = str(event.args[0])
+    if event.status is JobStatus.PENDING:
+        live_jobs[row_id] = current_job()
+    elif event.status.is_final and (job := live_jobs.get(row_id)) and job.id == event.job_id:
+        del live_jobs[row_id]
+
+    change = update(JobRow).where(JobRow.id == row_id, JobRow.status.in_(OPEN))
+    if event.previous is None:
+        # Accepted or refused: the run takes the row, if none has and nobody has cancelled it.
+        change = change.where(JobRow.run_id.is_(None)).values(run_id=event.job_id)
+    else:
+        change = change.where(JobRow.run_id == event.job_id)
+    change = change.values(status=_ROW_STATUS[event.status])
+    if event.status is JobStatus.RUNNING:
+        change = change.values(started_at=event.at)
+    elif event.status.is_final:
+        change = change.values(finished_at=event.at, stage="", reason=_reason(event))
+    if event.status is JobStatus.SUCCEEDED:
+        change = change.values(percent=100)
+    elif event.status is JobStatus.FAILED and event.failure:
+        change = change.values(error=event.failure.traceback)
+    with get_db_session() as db:
+        commit_change(db, change)
+
+
+def record_progress(event: JobEvent) -> None:
+    """Write the percentage and the stage; a final row stays as it is."""
+    if event.progress is None:
+        return
+    with get_db_session() as db:
+        commit_change(
+            db,
+            update(JobRow)
+            .where(
+                JobRow.id == str(event.args[0]),
+                JobRow.run_id == event.job_id,
+                JobRow.status == RowStatus.GENERATING,
+            )
+            .values(percent=int(100 * event.progress.fraction), stage=event.progress.message),
+        )
+
+
+def _reason(event: JobEvent) -> str | None:
+    if event.status is JobStatus.SUCCEEDED:
+        return None
+    if event.status is JobStatus.CANCELLED:
+        return "cancelled on request"
+    if event.failure is None:
+        return event.status.value
+    if event.status is JobStatus.FAILED:
+        return f"{event.failure.type}: {event.failure.message}"
+    return event.failure.message
+
+
+def interrupt_open_rows(reason: str) -> int:
+    """Mark every row that is not final `interrupted`; how many there were.
+
+    For the start of the app, and for its end. Right for one process only: jobs live in the memory
+    of the process that accepted them, so when it starts, or has drained, none can be under way. With
+    several processes on one database, each would have to mark its own rows, by a column that names
+    it, and leave the others' alone.
+    """
+    with get_db_session() as db:
+        return commit_change(
+            db,
+            update(JobRow)
+            .where(JobRow.status.in_(OPEN))
+            .values(
+                status=RowStatus.INTERRUPTED, reason=reason, stage="", finished_at=datetime.now(UTC)
+            ),
+        )
+
+
+def interrupt_if_never_submitted(row_ids: list[str], reason: str) -> None:
+    """Mark those rows `interrupted` that no job was ever submitted for."""
+    with get_db_session() as db:
+        commit_change(
+            db,
+            update(JobRow)
+            .where(
+                JobRow.id.in_(row_ids),
+                JobRow.status == RowStatus.PENDING,
+                JobRow.run_id.is_(None),
+            )
+            .values(status=RowStatus.INTERRUPTED, reason=reason, finished_at=datetime.now(UTC)),
+        )

@@ -1,0 +1,337 @@
+// The page of the content app. It asks for the list of jobs again and again, and changes only what
+// is new in it, so that focus, open panels and selections stay. What a document says is only ever
+// put into the page as text; the article and the chart come as documents of their own, sandboxed.
+
+const SHOWN = 50;
+const BUSY_MS = 400;
+const IDLE_MS = 3000;
+const LONG_BYTES = 1_000_000;
+const OPEN = ["pending", "generating"];
+const RETRYABLE = ["failed", "cancelled", "interrupted", "rejected"];
+
+const $ = (id) => document.getElementById(id);
+const capital = (word) => word.charAt(0).toUpperCase() + word.slice(1);
+const number = (n) => n.toLocaleString();
+
+/** The answer as JSON; what the server says is wrong, or that it cannot be reached, as an Error. */
+async function ask(path, options = {}) {
+  let answer;
+  try {
+    answer = await fetch(path, options);
+  } catch {
+    throw new Error("The server does not answer.");
+  }
+  const body = (answer.headers.get("content-type") ?? "").includes("json") ? await answer.json() : null;
+  if (answer.ok) return body;
+  const detail = body?.detail;
+  let text = typeof detail === "string" ? detail : `The server answered ${answer.status}.`;
+  if (Array.isArray(detail)) text = detail.map((problem) => problem.msg).join("; ");
+  const after = answer.headers.get("retry-after");
+  throw new Error(capital(text) + (after ? ` Try again in ${after} seconds.` : ""));
+}
+
+function announce(text) {
+  $("announce").textContent = text;
+}
+
+// ---- the list ----------------------------------------------------------------------------------
+
+/** What is shown of each job, by id: its element, and the job as it was when last drawn. */
+const shown = new Map();
+
+function size(bytes) {
+  if (bytes < 1000) return `${bytes} bytes`;
+  return bytes < 1_000_000 ? `${(bytes / 1000).toFixed(1)} kB` : `${(bytes / 1_000_000).toFixed(1)} MB`;
+}
+
+function meta(job) {
+  const parts = [size(job.size), `created ${new Date(job.created_at).toLocaleTimeString()}`];
+  if (job.started_at && job.finished_at) {
+    const seconds = (new Date(job.finished_at) - new Date(job.started_at)) / 1000;
+    parts.push(`ran ${seconds.toFixed(seconds < 10 ? 1 : 0)} s`);
+  }
+  return parts.join(" · ");
+}
+
+function draw(item, job) {
+  const { element } = item;
+  const before = item.job;
+  if (before && JSON.stringify(before) === JSON.stringify(job)) return;
+  item.job = job;
+  const find = (selector) => element.querySelector(selector);
+  const open = OPEN.includes(job.status);
+  const stopping = open && job.cancel_requested;
+
+  element.dataset.status = job.status;
+  find(".title").textContent = job.title;
+  find(".status").textContent = stopping ? "Cancelling" : capital(job.status);
+  find(".meta").textContent = meta(job);
+  find(".progress").hidden = !open;
+  const bar = find("progress");
+  bar.value = job.percent;
+  bar.setAttribute("aria-label", `Progress of ${job.title}`);
+  find(".percent").textContent = `${job.percent} %`;
+  find(".stage").textContent = job.status === "pending" ? "waiting for a free slot" : job.stage;
+  find(".reason").textContent = RETRYABLE.includes(job.status) ? (job.reason ?? "") : "";
+
+  const show = (selector, wanted) => {
+    const button = find(selector);
+    if (!wanted && document.activeElement === button) find(".title").focus();
+    button.hidden = !wanted;
+  };
+  show(".open", job.status === "completed");
+  show(".trace", job.status === "failed");
+  show(".retry", RETRYABLE.includes(job.status));
+  show(".cancel", open);
+  find(".cancel").disabled = stopping;
+  for (const button of element.querySelectorAll(".actions button")) {
+    button.setAttribute("aria-describedby", find(".title").id);
+  }
+
+  if (before && before.status !== job.status) {
+    close(element);
+    find(".job-error").textContent = "";
+    announce(`${job.title}: ${job.status}`);
+  }
+}
+
+function add(job) {
+  const element = $("job-template").content.firstElementChild.cloneNode(true);
+  const item = { element, job: null };
+  const find = (selector) => element.querySelector(selector);
+  element.dataset.id = job.id;
+  find(".title").id = `title-${job.id}`;
+  find(".title").tabIndex = -1;
+  find(".open").addEventListener("click", () => toggle(item, find(".open"), result));
+  find(".trace").addEventListener("click", () => toggle(item, find(".trace"), traceback));
+  find(".cancel").addEventListener("click", () => act(item, find(".cancel"), "cancel"));
+  find(".retry").addEventListener("click", () => act(item, find(".retry"), "retry"));
+  shown.set(job.id, item);
+  return item;
+}
+
+function drawAll({ jobs, counts }) {
+  const list = $("jobs");
+  const ids = new Set(jobs.map((job) => job.id));
+  for (const [id, { element }] of shown) {
+    if (!ids.has(id)) {
+      element.remove();
+      shown.delete(id);
+    }
+  }
+  jobs.forEach((job, place) => {
+    const item = shown.get(job.id) ?? add(job);
+    draw(item, job);
+    if (list.children[place] !== item.element) list.insertBefore(item.element, list.children[place] ?? null);
+  });
+  $("loading").hidden = true;
+  $("empty").hidden = jobs.length > 0;
+  const all = Object.values(counts).reduce((sum, count) => sum + count, 0);
+  $("counts").textContent = Object.entries(counts)
+    .filter(([, count]) => count > 0)
+    .map(([status, count]) => `${number(count)} ${status}`)
+    .join(" · ");
+  $("more").hidden = all <= jobs.length;
+  $("more").textContent = `The newest ${number(jobs.length)} of ${number(all)} jobs.`;
+}
+
+let timer;
+let asking = 0;
+let failures = 0;
+
+/** Ask for the list now, and again after a while: soon if a job is open. */
+async function refresh() {
+  clearTimeout(timer);
+  const turn = ++asking;
+  let pause = IDLE_MS;
+  try {
+    const list = await ask(`/jobs?limit=${SHOWN}`);
+    if (turn !== asking) return; // a newer question is under way: this answer is out of date
+    drawAll(list);
+    if (failures > 0) announce("The server answers again.");
+    failures = 0;
+    $("offline").hidden = true;
+    if (list.counts.pending + list.counts.generating > 0) pause = BUSY_MS;
+  } catch (error) {
+    if (turn !== asking) return;
+    failures += 1;
+    if (failures === 1) $("offline").textContent = `${error.message} Trying again…`;
+    $("offline").hidden = false;
+    pause = Math.min(1000 * failures, 5000);
+  }
+  if (!document.hidden) timer = setTimeout(refresh, pause);
+}
+
+document.addEventListener("visibilitychange", () => {
+  if (!document.hidden) refresh();
+});
+
+async function act({ element, job }, button, verb) {
+  const error = element.querySelector(".job-error");
+  button.disabled = true;
+  error.textContent = "";
+  try {
+    await ask(`/jobs/${job.id}/${verb}`, { method: "POST" });
+  } catch (problem) {
+    error.textContent = problem.message;
+  }
+  button.disabled = false;
+  await refresh();
+}
+
+// ---- what became of a job ----------------------------------------------------------------------
+
+function close(element) {
+  element.querySelector(".panel").hidden = true;
+  element.querySelector(".panel").replaceChildren();
+  element.querySelector(".open").setAttribute("aria-expanded", "false");
+  element.querySelector(".open").textContent = "Open result";
+  element.querySelector(".trace").setAttribute("aria-expanded", "false");
+  element.querySelector(".trace").textContent = "Show traceback";
+}
+
+async function toggle({ element, job }, button, content) {
+  const panel = element.querySelector(".panel");
+  const wasOpen = !panel.hidden;
+  close(element);
+  if (wasOpen) return;
+  button.disabled = true;
+  element.querySelector(".job-error").textContent = "";
+  try {
+    panel.replaceChildren(content(await ask(`/jobs/${job.id}`)));
+    panel.hidden = false;
+    button.setAttribute("aria-expanded", "true");
+    button.textContent = button.classList.contains("open") ? "Close result" : "Hide traceback";
+  } catch (problem) {
+    element.querySelector(".job-error").textContent = problem.message;
+  }
+  button.disabled = false;
+  button.focus();
+}
+
+function result(job) {
+  const { pack } = job;
+  const panel = $("result-template").content.cloneNode(true);
+  const find = (selector) => panel.querySelector(selector);
+  find(".reading").textContent = pack.reading_minutes === 1 ? "1 minute" : `${number(pack.reading_minutes)} minutes`;
+  find(".words").textContent = number(pack.words);
+  find(".sentences").textContent = number(pack.sentences);
+  find(".language").textContent =
+    new Intl.DisplayNames(["en"], { type: "language" }).of(pack.language) ?? pack.language;
+  const sentences = pack.summary.length ? pack.summary : ["The document has no sentences to quote."];
+  find(".summary").append(
+    ...sentences.map((sentence) => {
+      const line = document.createElement("li");
+      line.textContent = sentence;
+      return line;
+    }),
+  );
+  const terms = pack.terms.map(({ term, count }) => `${term} ${count}`).join(", ");
+  find(".chart").alt = terms ? `Bar chart of how often each occurs: ${terms}` : "No key terms";
+  find(".chart").src = job.chart_url;
+  find(".article").title = `Article: ${job.title}`;
+  find(".article").src = job.article_url;
+  find(".article-link").href = job.article_url;
+  return panel;
+}
+
+function traceback(job) {
+  const text = document.createElement("pre");
+  text.className = "traceback";
+  text.tabIndex = 0;
+  text.setAttribute("role", "region");
+  text.setAttribute("aria-label", `Traceback of ${job.title}`);
+  text.textContent = job.error ?? "There is no traceback.";
+  return text;
+}
+
+// ---- a new job ---------------------------------------------------------------------------------
+
+function chooseFile(file) {
+  $("chosen").hidden = !file;
+  $("chosen-name").textContent = file ? `${file.name} (${size(file.size)})` : "";
+  $("text").disabled = Boolean(file);
+  if (file) $("kind").value = /\.txt$/i.test(file.name) ? "text/plain" : "text/markdown";
+  $("form-error").textContent = "";
+}
+
+$("file").addEventListener("change", () => chooseFile($("file").files[0]));
+$("chosen-remove").addEventListener("click", () => {
+  $("file").value = "";
+  chooseFile(null);
+  $("text").focus();
+});
+
+$("form").addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const button = $("create");
+  const error = $("form-error");
+  const document_ = $("file").files[0] ?? $("text").value;
+  error.textContent = "";
+  if (document_ === "") {
+    error.textContent = "Paste a document or choose a file first.";
+    $("text").focus();
+    return;
+  }
+  button.disabled = true;
+  button.textContent = "Sending…";
+  try {
+    const job = await ask("/jobs/create", {
+      method: "POST",
+      headers: { "Content-Type": `${$("kind").value}; charset=utf-8` },
+      body: document_,
+    });
+    announce(`Created: ${job.title}`);
+    $("text").value = "";
+    $("file").value = "";
+    chooseFile(null);
+  } catch (problem) {
+    error.textContent = problem.message;
+  }
+  button.disabled = false;
+  button.textContent = "Create job";
+  await refresh();
+});
+
+function sample(label, load) {
+  const button = document.createElement("button");
+  button.type = "button";
+  button.className = "link";
+  button.textContent = label;
+  button.addEventListener("click", async () => {
+    $("file").value = "";
+    chooseFile(null);
+    try {
+      $("text").value = await load();
+      $("create").focus();
+    } catch (problem) {
+      $("form-error").textContent = problem.message;
+    }
+  });
+  const line = document.createElement("li");
+  line.append(button);
+  return line;
+}
+
+async function loadSamples() {
+  const documents = await ask("/documents");
+  const load = async ({ name }) => {
+    const answer = await fetch(`/documents/${encodeURIComponent(name)}`);
+    $("kind").value = /\.txt$/i.test(name) ? "text/plain" : "text/markdown";
+    return answer.text();
+  };
+  const lines = documents.map((one) => sample(one.title, () => load(one)));
+  if (documents.length) {
+    lines.push(
+      sample("A long one: the first, over and over, to 1 MB", async () => {
+        const text = await load(documents[0]);
+        const bytes = new TextEncoder().encode(text).length;
+        return text.repeat(Math.floor(LONG_BYTES / bytes));
+      }),
+    );
+  }
+  $("samples").replaceChildren(...lines);
+}
+
+loadSamples().catch(() => { $("samples").textContent = "The samples could not be loaded."; });
+refresh();
