@@ -40,8 +40,8 @@ function announce(text) {
 const shown = new Map();
 
 function size(bytes) {
-  if (bytes < 1000) return `${bytes} bytes`;
-  return bytes < 1_000_000 ? `${(bytes / 1000).toFixed(1)} kB` : `${(bytes / 1_000_000).toFixed(1)} MB`;
+  if (bytes < 1000) return bytes === 1 ? "1 byte" : `${bytes} bytes`;
+  return bytes < 999_950 ? `${(bytes / 1000).toFixed(1)} kB` : `${(bytes / 1_000_000).toFixed(1)} MB`;
 }
 
 function meta(job) {
@@ -273,6 +273,7 @@ $("form").addEventListener("submit", async (event) => {
     $("text").focus();
     return;
   }
+  let created = false;
   button.disabled = true;
   button.textContent = "Sending…";
   try {
@@ -285,12 +286,16 @@ $("form").addEventListener("submit", async (event) => {
     $("text").value = "";
     $("file").value = "";
     chooseFile(null);
+    created = true;
   } catch (problem) {
     error.textContent = problem.message;
   }
   button.disabled = false;
   button.textContent = "Create job";
   await refresh();
+  if (!created) return;
+  const top = $("jobs-heading").getBoundingClientRect().top;
+  if (top > 0.6 * innerHeight) $("jobs-heading").scrollIntoView(); // on a phone, it is further down
 });
 
 function sample(label, load) {
@@ -323,7 +328,7 @@ async function loadSamples() {
   const lines = documents.map((one) => sample(one.title, () => load(one)));
   if (documents.length) {
     lines.push(
-      sample("A long one: the first, over and over, to 1 MB", async () => {
+      sample("A long one: the first, over and over, to 1\u00a0MB", async () => {
         const text = await load(documents[0]);
         const bytes = new TextEncoder().encode(text).length;
         return text.repeat(Math.floor(LONG_BYTES / bytes));

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from typing import Annotated
 
 from anyio import CancelScope
@@ -12,7 +13,7 @@ from boundedjobs import BoundedRunner, RunnerClosed, RunnerFull
 from examples.content_app.app.api.content.document import Document, posted_document
 from examples.content_app.app.api.content.schemas import JobDetail, JobList, JobSummary
 from examples.content_app.app.database import get_db_session
-from examples.content_app.app.models import RowStatus
+from examples.content_app.app.models import JobRow, RowStatus
 from examples.content_app.app.services.jobs.job_listeners import (
     interrupt_if_never_submitted,
     record_progress,
@@ -48,14 +49,6 @@ def process_job_async(job_id: str) -> None:
         JobProcessor(db).process_job(job_id)
 
 
-def job_manager() -> Iterator[JobManager]:
-    with get_db_session() as db:
-        yield JobManager(db)
-
-
-Manager = Annotated[JobManager, Depends(job_manager, scope="function")]
-
-
 async def created_ids() -> AsyncIterator[list[str]]:
     """Sees to it that each row a request creates gets its job, or an end.
 
@@ -77,6 +70,28 @@ async def created_ids() -> AsyncIterator[list[str]]:
                 )
 
 
+@contextmanager
+def said_to_the_client() -> Iterator[None]:
+    """Turns what the services raise into answers."""
+    try:
+        yield
+    except UnknownJob as error:
+        raise HTTPException(404, str(error)) from None
+    except WrongStatus as error:
+        raise HTTPException(409, str(error)) from None
+    except (RunnerFull, RunnerClosed) as refused:
+        # The row says `rejected` already, and why: the listener has heard it.
+        raise HTTPException(
+            503, str(refused), headers={"Retry-After": str(RETRY_AFTER_SECONDS)}
+        ) from None
+
+
+def whole_row(job_id: str) -> JobRow:
+    """A row with its large columns."""
+    with get_db_session() as db, said_to_the_client():
+        return JobManager(db).get(job_id, whole=True)
+
+
 @router.post(
     "/create",
     status_code=201,
@@ -92,13 +107,13 @@ async def created_ids() -> AsyncIterator[list[str]]:
 )
 def create_job(
     document: Annotated[Document, Depends(posted_document)],
-    manager: Manager,
     background_tasks: BackgroundTasks,
     ids: Annotated[list[str], Depends(created_ids)],
     response: Response,
 ) -> JobSummary:
     """Create a job for the posted document. It starts after the response, when a slot is free."""
-    row = manager.create_job(document.source, title=document.title, kind=document.kind)
+    with get_db_session() as db:
+        row = JobManager(db).create_job(document.source, title=document.title, kind=document.kind)
     job_id = row.id
     ids.append(job_id)
     background_tasks.add_task(process_job_async, job_id)
@@ -107,19 +122,18 @@ def create_job(
 
 
 @router.get("")
-def list_jobs(manager: Manager, limit: Annotated[int, Query(ge=1, le=200)] = 50) -> JobList:
+def list_jobs(limit: Annotated[int, Query(ge=1, le=200)] = 50) -> JobList:
     """The newest jobs, and how many there are of each status."""
-    jobs = [JobSummary.model_validate(row) for row in manager.newest(limit)]
-    return JobList(jobs=jobs, counts=manager.counts())
+    with get_db_session() as db:
+        manager = JobManager(db)
+        jobs = [JobSummary.model_validate(row) for row in manager.newest(limit)]
+        return JobList(jobs=jobs, counts=manager.counts())
 
 
 @router.get("/{job_id}")
-def get_job(job_id: str, manager: Manager) -> JobDetail:
+def get_job(job_id: str) -> JobDetail:
     """A job, with its traceback if it failed and its content pack if it is completed."""
-    try:
-        row = manager.get(job_id, whole=True)
-    except UnknownJob as error:
-        raise HTTPException(404, str(error)) from None
+    row = whole_row(job_id)
     detail = JobDetail.model_validate(row)
     if row.status != RowStatus.COMPLETED:
         detail.pack = None  # stored a moment before the job ends: it may yet be cancelled
@@ -130,29 +144,17 @@ def get_job(job_id: str, manager: Manager) -> JobDetail:
 
 
 @router.post("/{job_id}/cancel", status_code=202)
-def cancel_job(job_id: str, manager: Manager) -> JobSummary:
+def cancel_job(job_id: str) -> JobSummary:
     """Cancel a pending job at once, or ask a running one to stop. 409 if it is final."""
-    try:
-        return JobSummary.model_validate(manager.cancel(job_id))
-    except UnknownJob as error:
-        raise HTTPException(404, str(error)) from None
-    except WrongStatus as error:
-        raise HTTPException(409, str(error)) from None
+    with get_db_session() as db, said_to_the_client():
+        return JobSummary.model_validate(JobManager(db).cancel(job_id))
 
 
 @router.post("/{job_id}/retry", status_code=202)
-def retry_job(job_id: str, manager: Manager) -> JobSummary:
+def retry_job(job_id: str) -> JobSummary:
     """Submit a job again that ended without a result. 409 if it is not such a one, 503 if full."""
-    try:
+    with get_db_session() as db, said_to_the_client():
+        manager = JobManager(db)
         manager.prepare_retry(job_id)
         process_job_async(job_id)
-    except UnknownJob as error:
-        raise HTTPException(404, str(error)) from None
-    except WrongStatus as error:
-        raise HTTPException(409, str(error)) from None
-    except (RunnerFull, RunnerClosed) as refused:
-        # The row says `rejected` already, and why: the listener has heard it.
-        raise HTTPException(
-            503, str(refused), headers={"Retry-After": str(RETRY_AFTER_SECONDS)}
-        ) from None
-    return JobSummary.model_validate(manager.get(job_id))
+        return JobSummary.model_validate(manager.get(job_id))

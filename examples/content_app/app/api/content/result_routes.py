@@ -8,9 +8,8 @@ from html import escape
 
 from fastapi import APIRouter, HTTPException, Response
 
-from examples.content_app.app.api.content.jobs_routes import Manager
+from examples.content_app.app.api.content.jobs_routes import whole_row
 from examples.content_app.app.models import JobRow, RowStatus
-from examples.content_app.app.services.jobs.job_manager import JobManager, UnknownJob
 
 router = APIRouter(prefix="/jobs", tags=["results"])
 
@@ -31,9 +30,9 @@ _ARTICLE = """<!doctype html>
 
 
 @router.get("/{job_id}/article")
-def get_article(job_id: str, manager: Manager) -> Response:
+def get_article(job_id: str) -> Response:
     """The article, as an HTML document."""
-    row = _completed(job_id, manager)
+    row = _completed(job_id)
     page = _ARTICLE.format(
         language=escape((row.pack or {}).get("language", "")),
         title=escape(row.title),
@@ -52,9 +51,9 @@ def get_article(job_id: str, manager: Manager) -> Response:
 
 
 @router.get("/{job_id}/chart.svg")
-def get_chart(job_id: str, manager: Manager) -> Response:
+def get_chart(job_id: str) -> Response:
     """The chart of the key terms, as an SVG document."""
-    row = _completed(job_id, manager)
+    row = _completed(job_id)
     return Response(
         row.chart_svg or "",
         media_type="image/svg+xml",
@@ -65,11 +64,8 @@ def get_chart(job_id: str, manager: Manager) -> Response:
     )
 
 
-def _completed(job_id: str, manager: JobManager) -> JobRow:
-    try:
-        row = manager.get(job_id, whole=True)
-    except UnknownJob as error:
-        raise HTTPException(404, str(error)) from None
+def _completed(job_id: str) -> JobRow:
+    row = whole_row(job_id)
     if row.status != RowStatus.COMPLETED:
         raise HTTPException(409, f"only a completed job has a result, this one is {row.status}")
     return row

@@ -22,6 +22,7 @@ Report = Callable[[float, str], None]
 
 WORDS_PER_MINUTE = 238  # silent reading of English: Brysbaert 2019, a meta-analysis
 MAX_SECONDS = 60.0
+SECONDS_BETWEEN_REPORTS = 0.1  # each is written into the row
 _TERMS = 12
 _LONGEST_TERM = 40
 _SUMMARY_SENTENCES = 4
@@ -51,7 +52,7 @@ class ContentPack:
 
 
 class Watch:
-    """Passes on a step's progress when a whole percent is new, and watches the time.
+    """Passes on a step's progress, ten times a second at most, and watches the time.
 
     `check` is called many times a second, so that a cancelled job ends soon; a document of one
     single 1 MB paragraph can keep a library busy for some seconds in between. Raises `DocumentTooComplex` after `MAX_SECONDS`: no document holds a slot for longer.
@@ -63,6 +64,7 @@ class Watch:
         self._ends = monotonic() + MAX_SECONDS
         self._calls = 0
         self._percent = -1
+        self._report_after = 0.0
 
     def stage(self, start: float, end: float, name: str) -> Callable[[float], None]:
         """A callable that takes a stage's own fraction; below 0 means "still at it"."""
@@ -73,8 +75,9 @@ class Watch:
                 self._look()
             if fraction >= 0:
                 percent = int(100 * (start + (end - start) * min(fraction, 1.0)))
-                if percent > self._percent:
+                if percent > self._percent and monotonic() >= self._report_after:
                     self._percent = percent
+                    self._report_after = monotonic() + SECONDS_BETWEEN_REPORTS
                     self._report(percent / 100, name)
 
         self._look()
@@ -92,7 +95,7 @@ class Watch:
 def make_pack(source: str, kind: str, report: Report, check: Callable[[], None]) -> ContentPack:
     """Make a content pack of a document of `kind` "markdown" or "text".
 
-    `report` hears each new percent; `check` is called often, and may raise to end the work.
+    `report` hears of the progress; `check` is called often, and may raise to end the work.
     Raises `DocumentTooComplex` for what is written to keep a parser busy.
     """
     watch = Watch(report, check)

@@ -7,7 +7,7 @@ row is written. So a row never lags behind its job, and who waited for a job fin
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from boundedjobs import Job, JobEvent, JobStatus, current_job
 from examples.content_app.app.database import commit_change, get_db_session
@@ -104,14 +104,18 @@ def interrupt_open_rows(reason: str) -> int:
 
 def interrupt_if_never_submitted(row_ids: list[str], reason: str) -> None:
     """Mark those rows `interrupted` that no job was ever submitted for."""
+    never_submitted = (
+        JobRow.id.in_(row_ids),
+        JobRow.status == RowStatus.PENDING,
+        JobRow.run_id.is_(None),
+    )
     with get_db_session() as db:
-        commit_change(
-            db,
-            update(JobRow)
-            .where(
-                JobRow.id.in_(row_ids),
-                JobRow.status == RowStatus.PENDING,
-                JobRow.run_id.is_(None),
+        # Looked for first, without a transaction that writes: as a rule there is none.
+        if db.scalar(select(JobRow.id).where(*never_submitted)):
+            ended = {"status": RowStatus.INTERRUPTED, "reason": reason}
+            commit_change(
+                db,
+                update(JobRow)
+                .where(*never_submitted)
+                .values(**ended, finished_at=datetime.now(UTC)),
             )
-            .values(status=RowStatus.INTERRUPTED, reason=reason, finished_at=datetime.now(UTC)),
-        )

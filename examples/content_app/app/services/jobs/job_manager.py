@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session, undefer
 
-from examples.content_app.app.database import commit_change
+from examples.content_app.app.database import commit_change, writing
 from examples.content_app.app.models import OPEN, RETRYABLE, JobRow, RowStatus
 from examples.content_app.app.services.jobs.job_listeners import live_jobs
 
@@ -34,8 +34,8 @@ class JobManager:
             kind=kind,
             size=len(source.encode()),
         )
-        self._db.add(row)
-        self._db.commit()
+        with writing(self._db):
+            self._db.add(row)
         return row
 
     def get(self, row_id: str, *, whole: bool = False) -> JobRow:

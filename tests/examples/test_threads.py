@@ -1,0 +1,89 @@
+"""Jobs that wait hold no thread: of the server's, which all its sync routes share, or of anyone's."""
+
+import asyncio
+from statistics import median
+from time import monotonic
+
+import httpx
+import pytest
+
+from tests.examples.conftest import Serve
+from tests.examples.support import Gate, Server, until
+
+
+def post_many(server: Server, count: int) -> None:
+    """Post so many documents at once, over forty connections."""
+
+    async def post() -> None:
+        limits = httpx.Limits(max_connections=40)
+        async with httpx.AsyncClient(
+            base_url=server.address, timeout=60, limits=limits, trust_env=False
+        ) as client:
+            answers = await asyncio.gather(
+                *(client.post("/jobs/create", content=f"Document {n}.") for n in range(count))
+            )
+        assert {answer.status_code for answer in answers} == {201}
+
+    asyncio.run(post())
+
+
+def seconds_to_answer(server: Server) -> float:
+    times = []
+    for _ in range(20):
+        start = monotonic()
+        assert server.client.get("/health").json() == {"status": "ok"}
+        times.append(monotonic() - start)
+    return median(times)
+
+
+def threads_for_jobs(server: Server) -> list[str]:
+    """The names of the threads that are neither the main one nor those of the sync routes."""
+    names = server.client.get("/test/threads").json()
+    return [name for name in names if name != "MainThread" and not name.startswith("AnyIO")]
+
+
+@pytest.mark.slow
+def test_an_unrelated_sync_route_answers_as_when_idle_while_200_jobs_wait(
+    serve_gated: Serve, gate: Gate
+) -> None:
+    server = serve_gated()
+    idle = seconds_to_answer(server)
+
+    post_many(server, 202)
+    running = [gate.next(), gate.next()]
+    until(server.counts, lambda counts: counts == {"generating": 2, "pending": 200})
+    busy = seconds_to_answer(server)
+    # All of them have waited throughout.
+    assert server.counts() == {"generating": 2, "pending": 200}
+
+    # The old pattern takes 20 s here. The factor is for a machine that does other things as well.
+    assert busy < max(10 * idle, 0.5)
+    assert len(threads_for_jobs(server)) == 2
+
+    gate.open()
+    for held in running:
+        held.go()
+    until(server.counts, lambda counts: counts == {"completed": 202})
+    assert gate.peak == 2
+
+
+@pytest.mark.slow
+def test_of_two_thousand_jobs_at_once_two_run_and_there_is_no_thread_more(
+    serve_gated: Serve, gate: Gate
+) -> None:
+    server = serve_gated()
+
+    post_many(server, 2000)
+    running = [gate.next(), gate.next()]
+    until(server.counts, lambda counts: counts == {"generating": 2, "pending": 1998})
+
+    assert gate.nobody_else()
+    assert gate.peak == 2
+    assert len(threads_for_jobs(server)) == 2
+
+    # One leaves, one comes: no more, and no fewer.
+    running.pop().go()
+    running.append(gate.next())
+    until(server.counts, lambda counts: counts["generating"] == 2 and counts["completed"] == 1)
+    assert gate.nobody_else()
+    assert gate.peak == 2
