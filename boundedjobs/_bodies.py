@@ -1,0 +1,231 @@
+"""Running the body of a job, on a thread or as a task, and what becomes of it."""
+
+from __future__ import annotations
+
+import sys
+from concurrent.futures import Future
+from functools import partial
+from threading import get_ident
+from typing import TYPE_CHECKING, Any
+
+from boundedjobs._book import Book
+from boundedjobs._callables import is_awaitable
+from boundedjobs._failure import call, capture
+from boundedjobs._job import Job, current
+from boundedjobs._log import log_failed, log_late
+from boundedjobs._status import FINAL, JobStatus
+from boundedjobs.errors import JobCancelled, JobInterrupted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from boundedjobs._failure import Failure, Phase
+
+Outcome = tuple[JobStatus, BaseException | None, "Failure | None"]
+
+
+class Bodies(Book):
+    """Runs bodies and decides how their jobs end."""
+
+    def run(self, job: Job[Any]) -> Job[Any] | None:
+        """Run a sync job on this worker; return the next, if a slot was handed straight on."""
+        if not job._active:
+            with self.lock:
+                if not self.claim(job):
+                    return None
+        assert job._context is not None
+        following = job._context.run(self._run, job)
+        if job._awaitable is not None:
+            with self.lock:
+                self.to_loop(job)
+            self.carry_out()
+        return following
+
+    def _run(self, job: Job[Any]) -> Job[Any] | None:
+        current.set(job)
+        job._on = get_ident()
+        if job._events:
+            self.tell(job)
+        if job._status is not JobStatus.RUNNING:  # interrupted while its listeners heard
+            return self._ended_late(job, None, None, worker=True)
+        assert job._fn is not None
+        result, exc = call(job._fn, job.args, job.kwargs)
+        if exc is None and is_awaitable(result) and not isinstance(result, Future):
+            job._awaitable = result
+            return None
+        return self._ended(job, result, exc, worker=True)
+
+    def to_loop(self, job: Job[Any]) -> None:
+        from boundedjobs._lanes._loops import Errand  # noqa: PLC0415 - imports asyncio
+
+        assert job._context is not None
+        errand = Errand(partial(self._drive, job), job._context, partial(self.lose, job))
+        self.lane(job._loop, self.home).put(errand)
+
+    async def _drive(self, job: Job[Any]) -> None:
+        asyncio = sys.modules["asyncio"]
+        task = asyncio.current_task()
+        with self.lock:
+            if job._awaitable is None and not self.claim(job):
+                return
+            job._on = task
+        current.set(job)
+        cancelled = False
+        if job._events:
+            self.tell(job)
+            cancelled = await self._until_told(job)
+        result, exc = None, None
+        awaitable, job._awaitable = job._awaitable, None
+        try:
+            if cancelled:
+                raise asyncio.CancelledError
+            if job._status is JobStatus.RUNNING:
+                assert job._fn is not None
+                result = await (
+                    job._fn(*job.args, **job.kwargs) if awaitable is None else awaitable
+                )
+        except BaseException as raised:  # noqa: BLE001 - a body may raise anything; it is the job's outcome
+            exc = raised
+        finally:
+            close = getattr(awaitable, "close", None)
+            if close is not None:
+                call(close, (), {})
+        from_outside = task.cancelling() > 0 or (
+            isinstance(exc, GeneratorExit) and task.get_loop().is_closed()
+        )
+        try:
+            self._ended(job, result, exc, from_outside=from_outside)
+        finally:
+            exc = None  # its traceback refers to this frame
+
+    async def _until_told(self, job: Job[Any]) -> bool:
+        """Wait until what was to be told has been heard; return whether cancelled meanwhile."""
+        asyncio = sys.modules["asyncio"]
+        loop = asyncio.get_running_loop()
+        told = loop.create_future()
+
+        def wake() -> None:
+            call(loop.call_soon_threadsafe, (lambda: told.done() or told.set_result(None),), {})
+
+        with self.lock:
+            if job._teller is None:
+                return False
+            job._on_told = wake
+        cancelled = False
+        while not told.done():
+            try:
+                await asyncio.wait([told])  # does not cancel what it waits for
+            except asyncio.CancelledError:
+                cancelled = True
+        return cancelled
+
+    def _ended(
+        self,
+        job: Job[Any],
+        result: object,
+        exc: BaseException | None,
+        *,
+        worker: bool = False,
+        from_outside: bool = False,
+    ) -> Job[Any] | None:
+        """The body of a job has ended, by returning or raising."""
+        outcome: Outcome = (JobStatus.SUCCEEDED, None, None)
+        if exc is not None:
+            outcome = _outcome(job, exc, from_outside=from_outside)
+        status, exc, failure = outcome
+        mine, someone_waits = None, False
+        with self.lock:
+            job._active = False
+            late = job._status is not JobStatus.RUNNING
+            if not late:
+                job._result, job._exception, job._failure = result, exc, failure
+                job._trace = None if exc is None else exc.__traceback__
+                self.note(job, status)
+            # Nearly every job: nothing to tell or to log, and so it ends here and now.
+            at_once = status is JobStatus.SUCCEEDED and not job._events and not late
+            if at_once:
+                mine, someone_waits = self.free(job, worker=worker)
+        if at_once:
+            return self.wake(job, someone_waits, mine)
+        if late:
+            return self._ended_late(job, status, exc, worker=worker)
+        if failure is not None:
+            log_failed(job.name, job.id, status, failure)
+        return self.conclude(job, worker=worker)
+
+    def _ended_late(
+        self, job: Job[Any], status: JobStatus | None, exc: BaseException | None, *, worker: bool
+    ) -> Job[Any] | None:
+        """The job had ended before its body has: only the slot is left to be freed."""
+        mine = None
+        with self.lock:
+            job._active = False
+            settled = job._settled
+            if settled:
+                mine = self.hand_over(self.admission.remove(job), worker=worker)
+        if status is JobStatus.SUCCEEDED:
+            log_late(job, "returns")
+        elif status is JobStatus.FAILED:
+            log_late(job, f"raises ({type(exc).__name__})")
+        if settled:
+            job._drop()
+        self.carry_out()
+        self.rest()
+        return mine
+
+    def lose(self, job: Job[Any], exc: BaseException | None) -> None:
+        """The body can't be started, or will never go on: its thread or loop is not there."""
+        why = "its event loop is gone" if exc is None else str(exc)
+        phase: Phase = "loop" if job._active else "start"
+        what = "could not go on" if job._active else "could not be started"
+        for victim in self.interrupt([job], phase, f"the job {what}: {why}", exc, ended=True):
+            assert victim._failure is not None
+            log_failed(victim.name, victim.id, JobStatus.INTERRUPTED, victim._failure)
+            self.conclude(victim)
+        with self.lock:
+            if job._settled:
+                self.hand_over(self.admission.remove(job))
+        self.carry_out()
+
+    def interrupt(
+        self,
+        jobs: Iterable[Job[Any]],
+        phase: Phase,
+        message: str,
+        cause: BaseException | None = None,
+        *,
+        ended: bool = False,
+    ) -> list[Job[Any]]:
+        """Decide that jobs are INTERRUPTED; return those that had no end yet, to `conclude`."""
+        failure = capture(_interrupted(message, cause), phase)
+        victims = []
+        with self.lock:
+            for job in jobs:
+                if ended:
+                    job._active = False
+                if job._status in FINAL:
+                    continue
+                job._failure, job._exception = failure, _interrupted(message, cause)
+                job._asked = True
+                self.ending[job] = None
+                self.note(job, JobStatus.INTERRUPTED)
+                victims.append(job)
+        return victims
+
+
+def _interrupted(message: str, cause: BaseException | None) -> JobInterrupted:
+    error = JobInterrupted(message)
+    error.__cause__ = cause
+    return error
+
+
+def _outcome(job: Job[Any], exc: BaseException, *, from_outside: bool) -> Outcome:
+    """What a body that raised makes of its job."""
+    asyncio = sys.modules.get("asyncio")
+    cancelled = asyncio is not None and isinstance(exc, asyncio.CancelledError)
+    if job._asked and (isinstance(exc, JobCancelled) or (cancelled and job._on is not None)):
+        return JobStatus.CANCELLED, None, None
+    if from_outside and (cancelled or isinstance(exc, GeneratorExit)):
+        error = _interrupted("the task was cancelled from outside: its loop is torn down", exc)
+        return JobStatus.INTERRUPTED, error, capture(error, "loop")
+    return JobStatus.FAILED, exc, capture(exc, "call")

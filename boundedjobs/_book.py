@@ -1,0 +1,308 @@
+"""The book of a runner: which job stands where, what its listeners have yet to hear.
+
+Every step is decided here, under the lock, and recorded before the lock is released; what
+follows from it is done outside, and can be taken up by whoever comes next.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from functools import partial
+from itertools import count
+from threading import Event, RLock, get_ident
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+from weakref import finalize
+
+from boundedjobs._admission import Admission
+from boundedjobs._event import JobEvent
+from boundedjobs._job import Job, current
+from boundedjobs._lanes import running_loop, running_task
+from boundedjobs._lanes._threads import ThreadLane
+from boundedjobs._listeners import Calls
+from boundedjobs._status import FINAL, JobStatus
+from boundedjobs._waits import Waits
+
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
+    from collections.abc import Callable, Iterable
+
+    from boundedjobs._lanes._loops import LoopLane, Loops
+
+
+class Book:
+    """Status, events, slots and ends of the jobs of one runner."""
+
+    def __init__(self, name: str, limit: int, max_pending: int | None) -> None:
+        self.name = name
+        # The lock guards the admission, the lanes, the waits and the fields of the jobs. It
+        # is re-entrant only so that a signal handler or a `__del__` that comes in the midst
+        # can be told apart, and put off; no user code runs while it is held.
+        self.lock = RLock()
+        self.put_off: deque[Callable[[], object]] = deque()
+        self.errands: deque[Callable[[], None]] = deque()
+        self.admission: Admission[Job[Any]] = Admission(limit, max_pending)
+        self.threads = ThreadLane(name, limit, self.lock, self.errands)
+        self.waits = Waits(self.admission, self.threads)
+        self.loops: Loops | None = None
+        self.home: AbstractEventLoop | None = None  # the one that entered the runner
+        self.rooms: dict[Job[Any], Event] = {}  # where submitters wait for room
+        self.ending: dict[Job[Any], None] = {}  # out of the queue, its end not yet heard by all
+        self.closings: list[Event] = []  # set when nothing is left to do, or anew to be done
+        self.listener_errors = 0
+        # Unique across processes by the random part, made anew in a forked child.
+        self.numbers = count(int.from_bytes(os.urandom(8)) << 32)
+        self.finalizers = [finalize(self, self.threads.dismiss)]
+
+    def is_interrupting(self) -> bool:
+        """Whether this call came in the midst of a step on the same thread."""
+        return self.lock._is_owned()  # type: ignore[attr-defined,no-any-return]  # as Condition does
+
+    # Under the lock.
+
+    def note(self, job: Job[Any], status: JobStatus) -> None:
+        """Decide a step, and its place among the events of the job. Can be done again."""
+        moment = monotonic()
+        if status is JobStatus.RUNNING:
+            job._started = moment
+        elif status in FINAL:
+            job._ended = moment
+        listeners = job._listeners.on_status
+        if listeners:
+            if job._events is None:
+                job._events = deque()
+            if not job._events or job._events[-1]._status is not status:
+                event = JobEvent(job, job._status, status, moment, iter(listeners))
+                job._events.append(event)
+        job._status = status
+
+    def note_progress(self, job: Job[Any]) -> None:
+        """Give what a job has reported its place among the events of the job."""
+        listeners = job._listeners.on_progress
+        if listeners:
+            if job._events is None:
+                job._events = deque()
+            running = JobStatus.RUNNING
+            job._events.append(JobEvent(job, running, running, monotonic(), iter(listeners)))
+
+    def claim(self, job: Job[Any]) -> bool:
+        """Let a job that holds a slot run, unless it has been cancelled."""
+        if job._status is not JobStatus.PENDING:
+            return False
+        self.note(job, JobStatus.RUNNING)
+        job._active = True
+        return True
+
+    def hand_over(self, jobs: Iterable[Job[Any]], *, worker: bool = False) -> Job[Any] | None:
+        """Give those who have got a slot to their lanes; the first one to this worker."""
+        mine = None
+        for job in jobs:
+            if job._is_async:
+                self.to_loop(job)
+            elif worker and mine is None:
+                if self.claim(job):
+                    mine = job
+            else:
+                self.threads.put(job)
+        for job in self.admission.let_in():
+            self.rooms.pop(job).set()
+        return mine
+
+    def to_loop(self, job: Job[Any]) -> None:
+        """Give a job to its loop lane."""
+        raise NotImplementedError
+
+    def lane(self, *loops: AbstractEventLoop | None) -> LoopLane:
+        """The lane of the first of these loops that there is; else of the private one."""
+        if self.loops is None:
+            from boundedjobs._lanes._loops import Loops  # noqa: PLC0415 - imports asyncio
+
+            self.loops = Loops(self.name, self.lock, self.errands)
+            self.finalizers.append(finalize(self, self.loops.stop))
+        return self.loops.lane(next((loop for loop in loops if loop is not None), None))
+
+    def is_quiet(self) -> bool:
+        """Whether every job that was accepted has come to its end."""
+        admission = self.admission
+        return not (admission.arriving or admission.pending or self.ending) and all(
+            job._settled for job in admission.running
+        )
+
+    def jobs(self) -> list[Job[Any]]:
+        """Every job that has been handed in and not been let go of yet."""
+        admission = self.admission
+        return [
+            *admission.outside,
+            *admission.arriving,
+            *admission.pending,
+            *admission.running,
+            *self.ending,
+        ]
+
+    # Outside the lock.
+
+    def carry_out(self) -> None:
+        """Do what has been recorded: start threads, wake loops, take up what was put off."""
+        errand = None
+        try:
+            while self.errands:
+                errand = self.errands.popleft()
+                errand()
+                errand = None
+        except IndexError:
+            pass  # somebody else was quicker
+        except BaseException:
+            if errand is not None:
+                self.errands.appendleft(errand)
+            raise
+        while self.put_off and not self.is_interrupting():
+            self.put_off.popleft()()
+
+    def conclude(self, job: Job[Any], *, worker: bool = False) -> Job[Any] | None:
+        """Let the listeners hear how a job ended, and end it."""
+        if job._events:
+            return self.tell(job, worker=worker)
+        return self.settle(job, worker=worker)
+
+    def tell(
+        self, job: Job[Any], *, worker: bool = False, again: bool = False
+    ) -> Job[Any] | None:
+        """Let the listeners hear the events of a job, unless somebody is at it already.
+
+        On the thread of an event loop, async listeners are scheduled: what remains to be
+        told, and to be done, follows when they have ended.
+        """
+        mine = None
+        with self.lock:
+            if job._teller is not None and not again:
+                return None
+            job._teller = get_ident()
+        while True:
+            with self.lock:
+                if not job._events:
+                    job._teller = None
+                    told, job._on_told = job._on_told, None
+                    break
+                event = job._events[0]
+            calls = Calls(event)
+            self._inside(job, calls.call_sync)
+            if calls.left:
+                if running_loop() is not None:
+                    job._teller = calls
+                    self._call_async(job, calls, partial(self._go_on, job, calls))
+                    return mine
+                heard = Event()
+                self._call_async(job, calls, heard.set)
+                heard.wait()
+                job._teller = get_ident()
+            mine = self._heard(job, calls, worker=worker) or mine
+        if told is not None:
+            told()
+        return mine
+
+    def _inside(self, job: Job[Any], fn: Callable[[], None]) -> None:
+        """Call `fn` in the context of a job."""
+        context = job._context
+        if context is None or current.get(None) is job:
+            fn()
+        elif job._active:  # the body may be inside it on another thread
+            context.copy().run(_enter, job, fn)
+        else:
+            context.run(_enter, job, fn)
+
+    def _call_async(self, job: Job[Any], calls: Calls, then: Callable[[], None]) -> None:
+        from boundedjobs._lanes._loops import Errand  # noqa: PLC0415 - imports asyncio
+
+        once = [then]
+
+        def end() -> None:
+            if once:
+                once.pop()()
+
+        async def listen() -> None:
+            job._teller = running_task()
+            current.set(job)
+            try:
+                await calls.call_async()
+            finally:
+                end()
+
+        def lost(_exc: BaseException | None) -> None:
+            calls.lose()
+            end()
+
+        context = job._context
+        assert context is not None
+        with self.lock:
+            self.lane(self.home, job._loop).put(Errand(listen, context.copy(), lost))
+        self.carry_out()
+
+    def _go_on(self, job: Job[Any], calls: Calls) -> None:
+        self._heard(job, calls, worker=False)
+        self.tell(job, again=True)
+
+    def _heard(self, job: Job[Any], calls: Calls, *, worker: bool) -> Job[Any] | None:
+        status = calls.event._status
+        with self.lock:
+            self.listener_errors += calls.errors
+            if job._events and job._events[0] is calls.event:
+                job._events.popleft()
+            if status is JobStatus.PENDING:
+                self.hand_over(self.admission.place(job))
+        self.carry_out()
+        return self.settle(job, worker=worker) if status in FINAL else None
+
+    def settle(self, job: Job[Any], *, worker: bool = False) -> Job[Any] | None:
+        """Free the slot, make the future done, wake who waits, call back. Once."""
+        with self.lock:
+            mine, meeting = self.free(job, worker=worker)
+        return self.wake(job, meeting, mine)
+
+    def free(self, job: Job[Any], *, worker: bool) -> tuple[Job[Any] | None, bool]:
+        """Free the slot, unless the body still runs. Under the lock.
+
+        Return the next job of this worker, and whether somebody has to be woken; where
+        nobody has, the future is done.
+        """
+        if job._settled:
+            return None, False
+        mine = None
+        self.ending.pop(job, None)
+        meeting = job._meeting
+        if not job._active:
+            # A worker that has callbacks to call must not keep a job from others meanwhile.
+            worker = worker and (meeting is None or not meeting.callbacks)
+            mine = self.hand_over(self.admission.remove(job), worker=worker)
+        if meeting is None:
+            job._settled = True
+        return mine, meeting is not None
+
+    def wake(self, job: Job[Any], meeting: bool, mine: Job[Any] | None) -> Job[Any] | None:
+        """Do outside the lock what `free` has left; return the next job of this worker."""
+        if meeting:
+            callbacks = job._settle(self.lock)
+            for callback in callbacks:
+                job._call_back(callback)
+        if not job._active:
+            job._drop()
+        if self.errands or self.put_off:
+            self.carry_out()
+        if self.admission.closed:
+            self.rest()
+        return mine
+
+    def rest(self) -> None:
+        """If the runner is closed and nothing is left to do, let its threads go."""
+        with self.lock:
+            if not (self.admission.closed and self.is_quiet()):
+                return
+            self.threads.dismiss()
+            closings, self.closings = self.closings, []
+        for closing in closings:
+            closing.set()
+
+
+def _enter(job: Job[Any], fn: Callable[[], None]) -> None:
+    current.set(job)
+    fn()

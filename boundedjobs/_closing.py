@@ -1,0 +1,175 @@
+"""Closing a runner: finish what was accepted, with a deadline."""
+
+from __future__ import annotations
+
+from math import inf
+from threading import Event, Thread, current_thread
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from boundedjobs._log import log_interrupted, log_unheard
+from boundedjobs._status import JobStatus
+from boundedjobs.errors import JobDeadlock
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from boundedjobs._core import Core
+    from boundedjobs._job import Job
+
+# Seconds that listeners have, past the deadline, to hear of the jobs that were interrupted.
+GRACE = 0.8
+
+
+def close(core: Core, *, cancel_pending: bool) -> None:
+    """Accept nothing from now on; cancel what has not started, if asked to."""
+    if core.is_interrupting():
+        core.put_off.append(lambda: close(core, cancel_pending=cancel_pending))
+        return
+    with core.lock:
+        for job in core.admission.close():
+            core.rooms.pop(job).set()
+    if cancel_pending:
+        cancel_waiting(core)
+    core.rest()
+
+
+def cancel_waiting(core: Core) -> None:
+    """Cancel what has not started."""
+    with core.lock:
+        jobs = [job for job in core.jobs() if job._status is JobStatus.PENDING]
+    for job in jobs:
+        core.cancel(job)
+
+
+def reopen(core: Core) -> None:
+    """Accept jobs again. A closing that is still under way comes to an end."""
+    with core.lock:
+        core.admission.open()
+        core.threads.recall()
+        closings, core.closings = core.closings, []
+    for closing in closings:
+        closing.set()
+
+
+def check_may_wait(core: Core, form: str) -> None:
+    """Refuse to wait for the end of the runner where that would never come."""
+    if core.is_inside() or core.is_interrupting():
+        raise JobDeadlock(
+            f"{form} inside a job of runner {core.name!r}, or in the midst of one of its own "
+            "steps, would wait for itself; closing has begun: don't wait, use "
+            "shutdown(wait=False)"
+        )
+
+
+def drain(core: Core, deadline: float | None) -> None:
+    """Wait until every job has ended and the threads have left; at `deadline` let go."""
+    if core.loops is not None:
+        core.loops.reap()
+    done = Event()
+    with core.lock:
+        core.closings.append(done)
+    core.rest()
+    if not done.wait(None if deadline is None else max(0.0, deadline - monotonic())):
+        let_go(core)
+    join(core, deadline)
+
+
+def join(core: Core, deadline: float | None) -> None:
+    """Wait until the threads have left, save those that hang in a body let go of."""
+    with core.lock:
+        if not core.admission.closed:
+            return
+        stuck = {job._on for job in core.admission.running}
+        threads: list[Thread] = [w for w in core.threads.workers if w.ident not in stuck]
+    private = None if core.loops is None or core.admission.running else core.loops.stop()
+    if private is not None:
+        threads.append(private)
+    for thread in threads:
+        if thread is not current_thread() and thread.is_alive():
+            thread.join(None if deadline is None else max(GRACE, deadline - monotonic()))
+
+
+def let_go(core: Core) -> None:
+    """The deadline: what waits is INTERRUPTED, then what runs; nobody waits any longer."""
+    with core.lock:
+        jobs = [*core.admission.give_up(), *core.admission.running]
+    victims = core.interrupt(jobs, "drain", "the runner was closed before the job had ended")
+    if victims:
+        log_interrupted(core.name, [(job.name, job.id) for job in victims])
+    for job in victims:
+        core.cancel_task(job)
+    listening = Event()
+
+    def tell() -> None:
+        for job in victims:
+            core.conclude(job)
+        listening.set()
+
+    _in_thread(tell, f"{core.name}-closing")
+    end = monotonic() + GRACE
+    listening.wait(GRACE)
+    quiet = Event()
+    with core.lock:
+        core.closings.append(quiet)
+    core.rest()
+    if not quiet.wait(max(0.0, end - monotonic())):
+        _wake_all(core)
+
+
+def _wake_all(core: Core) -> None:
+    with core.lock:
+        unheard: list[Job[Any]] = [job for job in core.jobs() if not job._settled]
+    if unheard:
+        log_unheard(core.name, unheard)
+    for job in unheard:
+        core.settle(job)
+    core.rest()
+
+
+def drain_patiently(core: Core, deadline: float | None, *, raised: bool) -> None:
+    """Drain; the first Ctrl-C cancels what has not started, the second leaves at once.
+
+    `raised` says that there has been a first one.
+    """
+    first: BaseException | None = None
+    while True:
+        try:
+            drain(core, deadline)
+            break
+        except BaseException as exc:
+            # Not from user code, which is isolated: KeyboardInterrupt, or whatever else a
+            # signal handler raises. It goes on to the caller when the jobs are seen to.
+            if raised:
+                let_go(core)
+                raise
+            raised, first = True, exc
+            cancel_waiting(core)
+    if first is not None:
+        raise first
+
+
+def in_background(core: Core, deadline: float | None, then: Callable[[], None]) -> None:
+    """Drain on a thread of its own; call `then` at the end."""
+
+    def run() -> None:
+        try:
+            drain(core, deadline)
+        finally:
+            then()
+
+    _in_thread(run, f"{core.name}-closing")
+
+
+def _in_thread(run: Callable[[], None], name: str) -> None:
+    try:
+        Thread(target=run, name=name, daemon=True).start()
+    except RuntimeError:  # no more threads can be started: at interpreter exit, or out of them
+        run()
+
+
+def deadline_in(seconds: float | None, now: float | None = None) -> float | None:
+    """The moment when `seconds` have passed; None if that is never."""
+    if seconds is None or seconds == inf:
+        return None
+    return (monotonic() if now is None else now) + seconds

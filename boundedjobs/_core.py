@@ -1,0 +1,234 @@
+"""What callers ask of a job: hand it in, cancel it, report, wait for it."""
+
+from __future__ import annotations
+
+from functools import partial
+from threading import Event, RLock, get_ident
+from typing import TYPE_CHECKING, Any
+
+from boundedjobs._admission import Admission, Verdict
+from boundedjobs._bodies import Bodies
+from boundedjobs._failure import capture
+from boundedjobs._job import Job
+from boundedjobs._lanes import running_loop
+from boundedjobs._status import FINAL, JobStatus
+from boundedjobs._waits import own_job
+from boundedjobs.errors import (
+    BoundedJobsError,
+    JobDeadlock,
+    JobInterrupted,
+    RunnerClosed,
+    RunnerFull,
+)
+
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
+
+    from boundedjobs._event import Progress
+
+
+class Core(Bodies):
+    """The runner without its public face: jobs and workers refer to it, not to the runner."""
+
+    drain_timeout: float | None = None
+    exiting = False  # the interpreter is
+
+    def submit(self, job: Job[Any], *, may_wait: bool) -> Verdict:
+        """Hand a job in; return whether it was accepted, when PENDING has been heard."""
+        if self.is_interrupting():
+            self.put_off.append(partial(self._submit_late, job))
+            return Verdict.ACCEPTED
+        try:
+            return self._submit(job, may_wait=may_wait)
+        except BaseException:
+            self._mend(job)
+            raise
+
+    def _submit(self, job: Job[Any], *, may_wait: bool) -> Verdict:
+        room = None
+        with self.lock:
+            verdict = self.admission.submit(job, may_wait=may_wait)
+            if verdict is Verdict.ACCEPTED:
+                self._accept(job)
+            elif verdict is Verdict.WAIT:
+                room = self.rooms[job] = Event()
+        if room is not None:
+            room.wait()
+            with self.lock:
+                accepted = job in self.admission.arriving
+                verdict = Verdict.ACCEPTED if accepted else Verdict.CLOSED
+                if accepted:
+                    self._accept(job)
+        if job._events:
+            self.tell(job)
+        if self.errands or self.put_off:
+            self.carry_out()
+        return verdict
+
+    def _accept(self, job: Job[Any]) -> None:
+        self.note(job, JobStatus.PENDING)
+        if not job._events:
+            self.hand_over(self.admission.place(job))
+
+    def _submit_late(self, job: Job[Any]) -> None:
+        verdict = self.submit(job, may_wait=False)
+        if verdict is not Verdict.ACCEPTED:
+            self.refuse(job, self.refusal(job, verdict, "submit again later, or raise max_pending"))
+
+    def _mend(self, job: Job[Any]) -> None:
+        """Take up what a Ctrl-C has cut off."""
+        with self.lock:
+            self.admission.outside.pop(job, None)
+            if job in self.admission.arriving and job._status in (None, JobStatus.PENDING):
+                self._accept(job)
+            waiting = [j for j in self.admission.running if j._status is JobStatus.PENDING]
+            self.hand_over([*self.admission.start(), *waiting])
+        if job._events:
+            self.tell(job, again=job._teller == get_ident())
+        elif job._status in FINAL:
+            self.settle(job)
+        self.carry_out()
+
+    def refusal(self, job: Job[Any], verdict: Verdict, hint: str) -> BoundedJobsError:
+        """The error that says why a job was not accepted, and what to do."""
+        if verdict is Verdict.CLOSED:
+            what = "interpreter shutdown" if self.exiting else "shutdown"
+            return RunnerClosed(f"cannot schedule new futures after {what}", job=job)
+        admission = self.admission
+        running, pending = len(admission.running), len(admission.pending) + len(admission.arriving)
+        return RunnerFull(
+            f"runner {self.name!r} is full: {running} of limit {admission.limit} run and "
+            f"{pending} of max_pending {admission.max_pending} wait; {hint}",
+            limit=admission.limit,
+            running=running,
+            pending=pending,
+            job=job,
+        )
+
+    def refuse(self, job: Job[Any], error: BoundedJobsError) -> None:
+        """End a job REJECTED: the listeners hear it."""
+        failure = capture(error, "admission")
+        with self.lock:
+            job._failure, job._exception = failure, error
+            self.note(job, JobStatus.REJECTED)
+        self.conclude(job)
+
+    def cancel(self, job: Job[Any]) -> bool:
+        """See `Job.cancel`."""
+        if self.is_interrupting():
+            self.put_off.append(partial(self.cancel, job))
+            return job._status not in FINAL
+        try:
+            return self._cancel(job)
+        except BaseException:
+            self._mend(job)
+            raise
+
+    def _cancel(self, job: Job[Any]) -> bool:
+        with self.lock:
+            status = job._status
+            if status in FINAL:
+                return status is JobStatus.CANCELLED
+            if status is JobStatus.RUNNING:
+                job._asked = True
+            else:
+                self.ending[job] = None
+                self.note(job, JobStatus.CANCELLED)
+                self.hand_over(self.admission.remove(job))
+        if status is JobStatus.RUNNING:
+            return self.cancel_task(job)
+        self.conclude(job)
+        return True
+
+    def cancel_task(self, job: Job[Any]) -> bool:
+        """Cancel the task of a running async job; return whether there is one to cancel."""
+        with self.lock:
+            task = job._on
+            if task is None or isinstance(task, int):
+                return False
+            lane = self.lane(task.get_loop())
+        return lane.cancel(task)
+
+    def report(self, job: Job[Any], progress: Progress) -> None:
+        """See `Job.report`."""
+        if self.is_interrupting():
+            self.put_off.append(partial(self.report, job, progress))
+            return
+        with self.lock:
+            if job._status is not JobStatus.RUNNING:
+                return
+            job._progress = progress
+            self.note_progress(job)
+        if job._events:
+            self.tell(job)
+
+    def begin_wait(self, target: Job[Any] | None, form: str) -> Job[Any] | None:
+        """A wait without a timeout begins, for a job or (None) for room.
+
+        Raises `JobDeadlock` if it could never end; else returns what `end_wait` takes.
+        """
+        loop = running_loop()
+        if self.loops is not None:
+            self.loops.reap()
+        waiter = own_job(self)
+        with self.lock:
+            if target is not None and target._settled:
+                return None
+            name = "room" if target is None else repr(target.name)
+            if loop is not None and form != "await" and self.needs(target, loop):
+                raise JobDeadlock(
+                    f"{form} would wait for {name} on the thread of the event loop that {name} "
+                    "needs, for ever; use 'await' (await job, await runner.aclose(), async with)"
+                )
+            edges = None if waiter is None else self.waits.begin(waiter, target)
+        if edges is not None:
+            raise JobDeadlock(
+                f"waiting for {name} would never end: {edges}, and runner {self.name!r} (limit "
+                f"{self.admission.limit}) has no slot or thread left for what they wait for; "
+                "raise the limit, wait with a timeout, or use another runner for the inner jobs"
+            )
+        return waiter
+
+    def end_wait(self, token: Job[Any] | None) -> None:
+        """A wait has ended. Takes what `begin_wait` has returned."""
+        if token is not None:
+            with self.lock:
+                self.waits.end(token)
+
+    def needs(self, target: Job[Any] | None, loop: AbstractEventLoop) -> bool:
+        """Whether `target` (None: any job) can't end while the thread of `loop` waits."""
+        running = self.admission.running
+        if target is None:
+            return any(self._needs(job, loop) for job in [*running, *self.admission.pending])
+        return self._needs(target, loop) or (
+            target not in running
+            and len(running) >= self.admission.limit
+            and all(self._needs(job, loop) for job in running)
+        )
+
+    def _needs(self, job: Job[Any], loop: AbstractEventLoop) -> bool:
+        home = self.home
+        if (job._is_async or job._awaitable is not None) and (job._loop or home) is loop:
+            return not job._settled
+        listeners = job._listeners.on_status + job._listeners.on_progress
+        return any(is_async for _, is_async in listeners) and (home or job._loop) is loop
+
+    def is_inside(self) -> bool:
+        """Whether this is called inside a job of this runner, on its own thread or task."""
+        return own_job(self) is not None
+
+    def start_anew_after_fork(self) -> None:
+        """In the child: the jobs are the parent's. End the copies, without a word."""
+        admission, jobs = self.admission, self.jobs()
+        for finalizer in self.finalizers:
+            finalizer.detach()  # it would take a lock that a thread of the parent may hold
+        super().__init__(self.name, admission.limit, admission.max_pending)
+        self.admission.closed = admission.closed
+        error = JobInterrupted("the process was forked: the job is its parent's")
+        failure = capture(error, "fork")
+        for job in jobs:
+            if not job._settled:
+                job._status = JobStatus.INTERRUPTED
+                job._failure, job._exception, job._meeting = failure, error, None
+                job._settled = True
+                job._drop()

@@ -1,0 +1,232 @@
+"""A `Future` that makes its condition only when somebody waits for it."""
+
+from __future__ import annotations
+
+import sys
+from concurrent.futures import Future, InvalidStateError
+from threading import Condition
+from time import monotonic
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeVar
+
+from boundedjobs._failure import call
+from boundedjobs._log import log_callback_error
+from boundedjobs._status import JobStatus
+from boundedjobs.errors import JobCancelled
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+    from threading import RLock
+    from types import TracebackType
+
+T = TypeVar("T")
+
+
+class Waitable(Protocol):
+    """What a future needs of the runner that it belongs to."""
+
+    lock: RLock
+
+    def begin_wait(self, target: Any, form: str) -> object: ...
+    def end_wait(self, token: object) -> None: ...
+
+
+class Meeting:
+    """Where those who wait for one job meet it; made only when somebody does.
+
+    `callbacks` is guarded by the runner's lock, `waiters` by `condition`.
+    """
+
+    __slots__ = ("callbacks", "condition", "waiters")
+
+    def __init__(self) -> None:
+        self.condition = Condition()
+        self.waiters: list[Any] = []
+        self.callbacks: list[Callable[[Any], object]] = []
+
+
+class LazyFuture(Future[T]):
+    """All of `Future`, and awaitable; whoever settles it sets `_settled` last.
+
+    `Future.__init__` makes a `Condition` for each future, which costs more than all the
+    rest of a job. So it is not called, and what it would set is made on demand.
+    """
+
+    __slots__ = (
+        "_exception",
+        "_keeper",
+        "_meeting",
+        "_result",
+        "_settled",
+        "_started",
+        "_status",
+        "_trace",
+        "name",
+    )
+
+    name: str
+    _keeper: Waitable
+    _settled: bool
+    _status: JobStatus | None
+    _started: float | None
+    _meeting: Meeting | None
+    _trace: TracebackType | None
+
+    def cancelled(self) -> bool:
+        """Whether the job was cancelled."""
+        return self._state in ("CANCELLED", "CANCELLED_AND_NOTIFIED")
+
+    def running(self) -> bool:
+        """Whether the job runs now."""
+        return self._state == "RUNNING"
+
+    def done(self) -> bool:
+        """Whether the job has ended, and every listener has heard so."""
+        return self._settled or self.cancelled()
+
+    def result(self, timeout: float | None = None) -> T:
+        """Return what the callable returned, or raise what it raised.
+
+        Waits for the job for up to `timeout` seconds (None: as long as it takes).
+
+        Raises:
+            TimeoutError: the job had not ended by then.
+            JobCancelled: the job was cancelled.
+            JobInterrupted: the runner had to let the job go.
+            JobDeadlock: this wait, without a timeout, could never end.
+        """
+        try:
+            if not self._settled:
+                self._wait(timeout, "result()")
+            if self._exception is not None:
+                # As it was captured: raising it again must not make its traceback longer.
+                self._exception.__traceback__ = self._trace
+                raise self._exception
+            self._raise_if_cancelled()
+            return self._result  # type: ignore[return-value]  # set when there is no exception
+        finally:
+            self = None  # type: ignore[assignment]  # the raised traceback refers to this frame
+
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        """Return what the callable raised; None if it returned. Waits as `result` does."""
+        if not self._settled:
+            self._wait(timeout, "exception()")
+        self._raise_if_cancelled()
+        return self._exception
+
+    def __await__(self) -> Generator[Any, None, T]:
+        if not self._settled:
+            yield from self._wait_on_loop()
+        asyncio = sys.modules.get("asyncio")
+        if asyncio is not None and isinstance(self._exception, asyncio.CancelledError):
+            # Raised here it would look like the cancellation of whoever awaits.
+            raise JobCancelled(f"job {self.name!r} failed: it raised CancelledError itself")
+        return self.result()
+
+    def add_done_callback(self, fn: Callable[[Future[T]], object]) -> None:
+        """Call `fn(job)` when the job is done; at once if it is.
+
+        What `fn` raises is logged. It runs where the job ends, and is inside the job.
+        """
+        meeting = self._meet()
+        with self._keeper.lock:
+            if not self._settled:
+                meeting.callbacks.append(fn)
+                return
+        self._call_back(fn)
+
+    def _settle(self, lock: RLock) -> list[Callable[[Any], object]]:
+        """Make the future done and wake those who wait; return the callbacks. Once."""
+        meeting = self._meet()
+        with meeting.condition:
+            with lock:
+                if self._settled:
+                    return []
+                self._settled = True
+                callbacks, meeting.callbacks = meeting.callbacks, []
+            for waiter in meeting.waiters:
+                if self._status is JobStatus.CANCELLED:
+                    waiter.add_cancelled(self)
+                elif self._exception is not None:
+                    waiter.add_exception(self)
+                else:
+                    waiter.add_result(self)
+            meeting.condition.notify_all()
+        return callbacks
+
+    def _call_back(self, fn: Callable[[Future[T]], object]) -> None:
+        _, exc = call(fn, (self,), {})
+        if exc is not None:
+            log_callback_error(self, exc)
+
+    def _raise_if_cancelled(self) -> None:
+        if self._status is JobStatus.CANCELLED:
+            raise JobCancelled(f"job {self.name!r} was cancelled")
+
+    def _meet(self) -> Meeting:
+        with self._keeper.lock:
+            if self._meeting is None:
+                self._meeting = Meeting()
+            return self._meeting
+
+    def _wait(self, timeout: float | None, form: str) -> None:
+        deadline = None if timeout is None else monotonic() + timeout
+        condition = self._meet().condition
+        token = self._keeper.begin_wait(self, form) if timeout is None else None
+        try:
+            with condition:
+                while not self._settled:
+                    left = None if deadline is None else deadline - monotonic()
+                    if not condition.wait(left) and not self._settled:
+                        raise TimeoutError
+        finally:
+            self._keeper.end_wait(token)
+
+    def _wait_on_loop(self) -> Generator[Any, None, None]:
+        from asyncio import get_running_loop  # noqa: PLC0415 - whoever awaits has imported it
+
+        loop = get_running_loop()
+        done = loop.create_future()
+
+        def finish() -> None:
+            if not done.done():
+                done.set_result(None)
+
+        def wake(_job: Future[T]) -> None:
+            call(loop.call_soon_threadsafe, (finish,), {})  # the loop may be closed
+
+        self.add_done_callback(wake)
+        token = self._keeper.begin_wait(self, "await")
+        try:
+            yield from done
+        finally:
+            self._keeper.end_wait(token)
+            with self._keeper.lock:
+                callbacks = self._meet().callbacks
+                if wake in callbacks:
+                    callbacks.remove(wake)
+
+    # What concurrent.futures and asyncio look at in a future that is not their own.
+
+    @property
+    def _state(self) -> str:  # type: ignore[override]  # worked out, where Future stores it
+        if self._settled:
+            return "CANCELLED_AND_NOTIFIED" if self._status is JobStatus.CANCELLED else "FINISHED"
+        if self._status is JobStatus.CANCELLED and self._started is None:
+            return "CANCELLED"
+        return "PENDING" if self._started is None else "RUNNING"
+
+    @property
+    def _condition(self) -> Condition:  # type: ignore[override]  # made on demand
+        return self._meet().condition
+
+    @property
+    def _waiters(self) -> list[Any]:  # type: ignore[override]  # made on demand
+        return self._meet().waiters
+
+    def _refuse(self, *_args: object) -> NoReturn:
+        raise InvalidStateError(f"the outcome of {self!r} is set by its runner, and by nobody else")
+
+    set_running_or_notify_cancel = _refuse
+    set_result = _refuse
+    set_exception = _refuse
+

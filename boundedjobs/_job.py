@@ -1,0 +1,209 @@
+"""The handle of a job: a `Future` with a status, a progress and a failure."""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from datetime import datetime, timezone
+from time import monotonic, time
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from boundedjobs._event import JobEvent, Progress
+from boundedjobs._future import LazyFuture, Waitable
+from boundedjobs._status import JobStatus
+from boundedjobs.errors import JobCancelled
+
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop, Task
+    from collections import deque
+    from collections.abc import Awaitable, Callable, Mapping
+    from contextvars import Context
+
+    from boundedjobs._failure import Failure
+    from boundedjobs._listeners import Listeners
+
+T = TypeVar("T")
+
+current: ContextVar[Job[Any]] = ContextVar("boundedjobs.current")
+
+
+class Keeper(Waitable, Protocol):
+    """What a job needs of the runner that it belongs to."""
+
+    def cancel(self, job: Job[Any]) -> bool: ...
+    def report(self, job: Job[Any], progress: Progress) -> None: ...
+
+
+class Job(LazyFuture[T]):
+    """The handle of one submitted call: a `concurrent.futures.Future`, and awaitable.
+
+    It ends in exactly one final status. Whatever takes a `concurrent.futures.Future`
+    takes a job, and its methods do what the standard library documents; `result()` and
+    `await` of a cancelled job raise `JobCancelled`. When `result()` returns, every
+    listener has heard the final status.
+
+    Cancelling whoever awaits a job never cancels the job. A handle keeps its arguments
+    and its outcome, and drops the callable and its context when the job is done. All
+    methods may be called from any thread.
+    """
+
+    __slots__ = (
+        "_active",
+        "_asked",
+        "_awaitable",
+        "_context",
+        "_ended",
+        "_events",
+        "_failure",
+        "_fn",
+        "_is_async",
+        "_listeners",
+        "_loop",
+        "_number",
+        "_on",
+        "_on_told",
+        "_progress",
+        "_submitted",
+        "_submitted_at",
+        "_teller",
+        "args",
+        "kwargs",
+    )
+
+    name: str
+    """The name given to `wrap`, or the callable's qualified name."""
+    args: tuple[Any, ...]
+    """The positional arguments of the call."""
+    kwargs: Mapping[str, Any]
+    """The keyword arguments of the call."""
+
+    def __init__(
+        self,
+        keeper: Keeper,
+        number: int,
+        fn: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: Mapping[str, Any],
+        name: str,
+        listeners: Listeners,
+    ) -> None:
+        self._keeper = keeper
+        self._number = number
+        self._fn: Callable[..., Any] | None = fn
+        self.args = args
+        self.kwargs = kwargs
+        self.name = name
+        self._listeners = listeners
+        self._context: Context | None = None
+        self._loop: AbstractEventLoop | None = None
+        self._is_async = False
+        # Guarded by the runner's lock, down to `_teller`.
+        self._status: JobStatus | None = None
+        self._active = False  # the body holds a thread or a task
+        self._asked = False  # to stop
+        self._settled = False  # the future is done
+        self._events: deque[JobEvent] | None = None  # decided, not yet heard by all
+        self._teller: object = None  # who tells the listeners; one at a time
+        self._on_told: Callable[[], object] | None = None
+        self._on: int | Task[None] | None = None  # the thread or task that the body is on
+        self._awaitable: Awaitable[Any] | None = None
+        self._meeting: Meeting | None = None
+        self._progress: Progress | None = None
+        self._failure: Failure | None = None
+        self._result: T | None = None
+        self._exception: BaseException | None = None
+        self._trace: TracebackType | None = None
+        self._submitted_at = time()
+        self._submitted = monotonic()
+        self._started: float | None = None
+        self._ended: float | None = None
+
+    @property
+    def id(self) -> str:
+        """A string that no other job has, in this process or another."""
+        return f"{self._number:024x}"
+
+    @property
+    def status(self) -> JobStatus:
+        """Where the job stands. Final a moment before `done()`: listeners hear it first."""
+        return self._status or JobStatus.PENDING
+
+    @property
+    def progress(self) -> Progress | None:
+        """What the job reported last; None until it has."""
+        return self._progress
+
+    @property
+    def failure(self) -> Failure | None:
+        """Why the job ended FAILED, INTERRUPTED or REJECTED, as text; else None."""
+        return self._failure
+
+    @property
+    def submitted_at(self) -> datetime:
+        """When the job was submitted: an aware datetime in UTC."""
+        return datetime.fromtimestamp(self._submitted_at, timezone.utc)
+
+    @property
+    def waited(self) -> float:
+        """Seconds from the submission to the start, or to the end or now if it never started."""
+        for moment in (self._started, self._ended):
+            if moment is not None:
+                return moment - self._submitted
+        return monotonic() - self._submitted
+
+    @property
+    def ran(self) -> float | None:
+        """Seconds from the start to the end, or to now; None before the start."""
+        if self._started is None:
+            return None
+        return (monotonic() if self._ended is None else self._ended) - self._started
+
+    def report(self, fraction: float, message: str = "") -> None:
+        """Say how far the job is; `on_progress` listeners hear it, in order.
+
+        `fraction` goes from 0 to 1. Does nothing unless the job is RUNNING.
+
+        Raises:
+            ValueError: `fraction` is below 0, above 1 or NaN.
+            TypeError: `fraction` is not a number, or `message` not a string.
+        """
+        self._keeper.report(self, Progress(fraction, message))
+
+    def check_cancelled(self) -> None:
+        """Raise `JobCancelled` if the job has been asked to stop. For use in its body.
+
+        A sync body can't be stopped from outside: one that lets this error out, when
+        `cancel()` was called or the runner let the job go, ends at once.
+        """
+        if self._asked:
+            raise JobCancelled(f"job {self.name!r} was asked to stop")
+
+    def cancel(self) -> bool:
+        """Ask the job not to run, or to stop. Return whether that will be so.
+
+        A pending job is CANCELLED at once. The task of a running async job is cancelled
+        (True: asked; its body may still refuse). For a running sync job this returns
+        False, and `check_cancelled()` raises within it. False, too, once it has ended.
+        """
+        return self._keeper.cancel(self)
+
+    def _drop(self) -> None:
+        """Let go of what only a job that has not ended needs."""
+        self._fn = self._context = self._loop = self._awaitable = self._on = None
+        self._on_told = self._events = None
+
+    def __repr__(self) -> str:
+        return f"<Job {self.name!r} id={self.id} {self.status}>"
+
+
+def current_job() -> Job[Any]:
+    """Return the job whose body, listener or done-callback this is called from.
+
+    Found by context: also in tasks and `asyncio.to_thread` calls that the body starts.
+
+    Raises:
+        LookupError: this is not called from inside a job.
+    """
+    job = current.get(None)
+    if job is None:
+        raise LookupError("current_job() was called outside a job: it is for a job's body, its listeners and its callbacks")
+    return job

@@ -1,0 +1,20 @@
+"""Where a body runs: on a thread, or on an event loop."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop, Task
+
+
+def running_loop() -> AbstractEventLoop | None:
+    """The event loop that runs on this thread, if one does; does not import asyncio."""
+    find = getattr(sys.modules.get("asyncio"), "_get_running_loop", None)
+    return None if find is None else find()  # type: ignore[no-any-return]  # asyncio's own
+
+
+def running_task() -> Task[Any] | None:
+    """The asyncio task that this is called from, if it is."""
+    return None if running_loop() is None else sys.modules["asyncio"].current_task()

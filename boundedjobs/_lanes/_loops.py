@@ -1,0 +1,244 @@
+"""The loop lane: coroutines on an event loop, each accounted for if the loop goes away."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from threading import RLock, Thread
+from typing import TYPE_CHECKING, Any
+
+from boundedjobs._failure import call
+from boundedjobs._lanes import running_loop
+from boundedjobs._log import log_private_loop
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable, Coroutine
+    from contextvars import Context
+
+# An event loop keeps only weak references to its tasks. What runs is kept here, so that a
+# runner which nobody refers to any more still brings its jobs to an end.
+_busy: set[LoopLane] = set()
+
+
+class Errand:
+    """One coroutine to be run on a loop: `start` makes it, `lost` is called if it can't end.
+
+    Whatever happens, either the coroutine runs to its end or `lost` is called.
+    """
+
+    __slots__ = ("context", "lost", "start")
+
+    def __init__(
+        self,
+        start: Callable[[], Coroutine[Any, Any, None]],
+        context: Context,
+        lost: Callable[[BaseException | None], None],
+    ) -> None:
+        self.start = start
+        self.context = context
+        self.lost = lost
+
+
+class LoopLane:
+    """Runs errands as tasks of one loop. `put` is called under the runner's lock."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop | None,
+        lock: RLock,
+        errands: deque[Callable[[], None]],
+    ) -> None:
+        self.loop = loop
+        self._lock = lock
+        self._errands = errands
+        # Guarded by the lock.
+        self._inbox: deque[Errand] = deque()
+        self._tasks: dict[asyncio.Task[None], Errand] = {}
+        self._waking = False
+        self.gone = False
+        self._guard: AsyncGenerator[None, None] | None = None  # the loop's own thread only
+
+    def is_here(self) -> bool:
+        """Whether this is the loop's own thread."""
+        return self.loop is not None and running_loop() is self.loop
+
+    def put(self, errand: Errand) -> None:
+        """Run an errand on the loop. Under the lock."""
+        self._inbox.append(errand)
+        if not self._waking:
+            self._waking = True
+            self._errands.append(self.wake)
+
+    def wake(self) -> None:
+        """Have the loop see to the inbox."""
+        if self.is_here():
+            self._see_to_inbox()
+            return
+        assert self.loop is not None
+        try:
+            self.loop.call_soon_threadsafe(self._see_to_inbox)
+        except RuntimeError as exc:  # the loop is closed
+            self.abandon(exc)
+
+    def abandon(self, exc: BaseException | None = None) -> None:
+        """The loop is gone, or about to be: nothing of it will end by itself."""
+        with self._lock:
+            self.gone = True
+            errands = [*self._inbox, *self._tasks.values()]
+            tasks = list(self._tasks)
+            self._inbox.clear()
+            self._tasks.clear()
+        _busy.discard(self)
+        for errand in errands:
+            errand.lost(exc)
+        for task in tasks:
+            if self.loop is not None and self.loop.is_closed():
+                coroutine = task.get_coro()
+                if coroutine is not None:
+                    call(coroutine.close, (), {})  # runs its `finally` clauses
+            else:
+                task.cancel()
+
+    def cancel(self, task: asyncio.Task[None]) -> bool:
+        """Ask a task to stop; return whether it could be asked."""
+        if self.is_here():
+            return task.cancel()
+        assert self.loop is not None
+        try:
+            self.loop.call_soon_threadsafe(task.cancel)
+        except RuntimeError as exc:
+            self.abandon(exc)
+            return False
+        return True
+
+    def _see_to_inbox(self) -> None:
+        assert self.loop is not None
+        if self.gone:
+            self.abandon()
+            return
+        if self._guard is None:
+            # asyncio.run() and its like close their async generators just before they close
+            # the loop: the one moment at which a loop tells that it ends.
+            self._guard = self._until_loop_ends()
+            call(self._guard.asend(None).send, (None,), {})
+        _busy.add(self)
+        with self._lock:
+            self._waking = False
+        while self._inbox:
+            errand = None
+            coroutine = None
+            try:
+                errand = self._inbox.popleft()
+                coroutine = errand.start()
+                task = self.loop.create_task(coroutine, context=errand.context)
+                self._tasks[task] = errand
+                task.add_done_callback(self._forget)
+            except BaseException as exc:
+                if coroutine is not None:
+                    coroutine.close()
+                if errand is not None:
+                    errand.lost(exc)
+                if not isinstance(exc, Exception):
+                    raise
+
+    def _forget(self, task: asyncio.Task[None]) -> None:
+        errand = self._tasks.pop(task, None)
+        if not self._tasks:
+            _busy.discard(self)
+        if errand is not None and task.cancelled():
+            errand.lost(None)  # before its first line
+
+    async def _until_loop_ends(self) -> AsyncGenerator[None, None]:
+        try:
+            yield
+        finally:
+            self.abandon()
+
+
+class PrivateLane(LoopLane):
+    """A lane with a loop of its own, on a daemon thread that is started when needed."""
+
+    def __init__(self, name: str, lock: RLock, errands: deque[Callable[[], None]]) -> None:
+        super().__init__(None, lock, errands)
+        self._name = name
+        self._stop: asyncio.Event | None = None
+        self.thread: Thread | None = None
+
+    def wake(self) -> None:
+        if self.thread is None:
+            self.thread = Thread(target=self._run, name=f"{self._name}-loop", daemon=True)
+            try:
+                self.thread.start()
+            except RuntimeError as exc:
+                self.abandon(exc)
+            else:
+                log_private_loop(self._name)
+        elif self.loop is not None:
+            super().wake()
+
+    def stop(self) -> None:
+        """End the loop and its thread, once nothing is left to run there."""
+        with self._lock:
+            self.gone = True
+            loop, stop = self.loop, self._stop
+        if loop is not None and stop is not None:
+            call(loop.call_soon_threadsafe, (stop.set,), {})
+
+    def _run(self) -> None:
+        serving = self._serve()
+        _, exc = call(asyncio.run, (serving,), {})
+        serving.close()  # it has not begun if no loop could be made
+        self.abandon(exc)
+
+    async def _serve(self) -> None:
+        stop = asyncio.Event()
+        with self._lock:
+            self._stop = stop
+            self.loop = asyncio.get_running_loop()
+            if self.gone:
+                stop.set()
+        self._see_to_inbox()
+        await stop.wait()
+
+
+class Loops:
+    """The lanes of one runner, by their loops: the home loop, a job's own, the private one."""
+
+    def __init__(self, name: str, lock: RLock, errands: deque[Callable[[], None]]) -> None:
+        self._name = name
+        self._lock = lock
+        self._errands = errands
+        self._lanes: dict[asyncio.AbstractEventLoop, LoopLane] = {}
+        self._private: PrivateLane | None = None
+
+    def lane(self, loop: asyncio.AbstractEventLoop | None) -> LoopLane:
+        """The lane of `loop`; of the private one if there is none. Under the lock."""
+        if loop is not None:
+            lane = self._lanes.get(loop)
+            if lane is None:
+                for other in [o for o in self._lanes if o.is_closed()]:
+                    self._errands.append(self._lanes.pop(other).abandon)
+                lane = self._lanes[loop] = LoopLane(loop, self._lock, self._errands)
+            return lane
+        if self._private is None or self._private.gone:
+            self._private = PrivateLane(self._name, self._lock, self._errands)
+        return self._private
+
+    def reap(self) -> None:
+        """See to the jobs of loops that have been closed without a word."""
+        with self._lock:
+            closed = [lane for loop, lane in self._lanes.items() if loop.is_closed()]
+            for lane in closed:
+                if lane.loop is not None:
+                    self._lanes.pop(lane.loop, None)
+        for lane in closed:
+            lane.abandon()
+
+    def stop(self) -> Thread | None:
+        """Stop the private loop; return its thread, to be joined."""
+        with self._lock:
+            lane, self._private = self._private, None
+        if lane is None:
+            return None
+        lane.stop()
+        return lane.thread

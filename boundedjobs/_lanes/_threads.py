@@ -1,0 +1,126 @@
+"""The thread lane: at most `limit` workers, each started when it is needed."""
+
+from __future__ import annotations
+
+from functools import partial
+from queue import SimpleQueue
+from threading import Event, RLock, Thread
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections import deque
+    from collections.abc import Callable
+
+    from boundedjobs._job import Job
+
+
+class Host(Protocol):
+    """What a worker needs of the runner whose job it runs."""
+
+    def run(self, job: Job[Any]) -> Job[Any] | None:
+        """Run a job to its end; return the next one, if a slot was handed straight on."""
+
+    def lose(self, job: Job[Any], exc: BaseException | None) -> None:
+        """The job can't be started, because of `exc`."""
+
+
+class Worker(Thread):
+    """A daemon thread: one that hangs in a body must not keep the process from exiting."""
+
+    def __init__(self, lane: ThreadLane, name: str, job: Job[Any]) -> None:
+        super().__init__(name=name, daemon=True)
+        self.up = Event()
+        self._lane = lane
+        self._job: Job[Any] | None = job
+
+    def run(self) -> None:
+        self.up.set()
+        job, self._job = self._job, None
+        lane = self._lane
+        try:
+            while job is not None:
+                host: Host | None = job._keeper  # type: ignore[assignment]  # the runner's core is both
+                while job is not None:
+                    job = host.run(job)
+                host = None  # an idle worker must not keep its runner alive
+                job = lane.wait()
+        finally:
+            lane.leave(self)
+
+
+class ThreadLane:
+    """Hands jobs to idle workers, or to new ones while there are fewer than `limit`.
+
+    `put` is called under the runner's lock, and leaves what must be done outside it in
+    `errands`. Keeps no reference to the runner.
+    """
+
+    def __init__(
+        self, name: str, limit: int, lock: RLock, errands: deque[Callable[[], None]]
+    ) -> None:
+        self.limit = limit
+        self._name = name
+        self._lock = lock
+        self._errands = errands
+        self._started = 0
+        # Guarded by the lock. `_spare` is the workers that wait at `_ready` less the jobs
+        # that lie there; below zero, a worker that is busy now will find a job there.
+        self.workers: dict[Worker, None] = {}
+        self._spare = 0
+        self._ready: SimpleQueue[Job[Any] | None] = SimpleQueue()
+        self._dismissed = False
+
+    def put(self, job: Job[Any]) -> None:
+        """Have a worker run `job`. Under the lock."""
+        if self._spare > 0 or len(self.workers) >= self.limit:
+            self._spare -= 1
+            self._ready.put(job)
+            return
+        worker = Worker(self, f"{self._name}-{self._started}", job)
+        self._started += 1
+        self.workers[worker] = None
+        self._errands.append(partial(self._start, worker, job))
+
+    def _start(self, worker: Worker, job: Job[Any]) -> None:
+        if worker.up.is_set():
+            return
+        try:
+            worker.start()
+        except Exception as exc:  # noqa: BLE001 - RuntimeError or MemoryError: the job must end
+            self.leave(worker)
+            job._keeper.lose(job, exc)  # type: ignore[attr-defined]  # the runner's core is a Host
+        except BaseException:
+            # Ctrl-C while start() waited for the thread, which may have come up or not.
+            worker.up.wait(1)
+            raise
+
+    def wait(self) -> Job[Any] | None:
+        """Wait, as a worker, for a job; None: leave."""
+        with self._lock:
+            if self._dismissed and self._spare >= 0:
+                return None
+            self._spare += 1
+            ready = self._ready
+        job = ready.get()
+        if job is None:
+            ready.put(None)  # the next one
+        return job
+
+    def leave(self, worker: Worker) -> None:
+        """A worker ends."""
+        with self._lock:
+            self.workers.pop(worker, None)
+
+    def dismiss(self) -> None:
+        """Let the workers go: the idle ones now, the others when they become idle."""
+        with self._lock:
+            if not self._dismissed:
+                self._dismissed = True
+                self._ready.put(None)
+
+    def recall(self) -> None:
+        """Take work again, with workers that have not left yet or new ones. Under the lock."""
+        if self._dismissed:
+            self._dismissed = False
+            self._ready = SimpleQueue()
+            self._spare = 0

@@ -1,0 +1,109 @@
+"""Status callbacks: who they are, and calling them so that they can change nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+from boundedjobs._callables import Kind, is_awaitable, kind_of
+from boundedjobs._failure import call
+from boundedjobs._log import log_listener_error
+
+if TYPE_CHECKING:
+    from boundedjobs._event import JobEvent
+
+Listener = Callable[["JobEvent"], object]
+"""A status callback, sync or async: it is handed one event."""
+
+
+Ordered = tuple[tuple[Listener, bool], ...]
+"""Listeners in the order of their calls, each with whether it is async: sync ones first."""
+
+
+class Listeners:
+    """The listeners of a runner, or of one wrapped callable."""
+
+    __slots__ = ("on_progress", "on_status")
+
+    def __init__(
+        self,
+        on_status: Listener | Iterable[Listener] | None = None,
+        on_progress: Listener | Iterable[Listener] | None = None,
+    ) -> None:
+        self.on_status = _checked("on_status", on_status)
+        self.on_progress = _checked("on_progress", on_progress)
+
+    def __bool__(self) -> bool:
+        return bool(self.on_status or self.on_progress)
+
+    def __add__(self, more: Listeners) -> Listeners:
+        both = Listeners()
+        both.on_status = _in_order(self.on_status + more.on_status)
+        both.on_progress = _in_order(self.on_progress + more.on_progress)
+        return both
+
+
+class Calls:
+    """What is left to await of one event: the async listeners, in their order."""
+
+    def __init__(self, event: JobEvent) -> None:
+        self.event = event
+        self.left: list[tuple[Listener, Awaitable[Any] | None]] = []
+        self.errors = 0
+
+    def call_sync(self) -> None:
+        """Call the sync listeners; what must be awaited is left."""
+        for listener, is_async in self.event._left:
+            if is_async:
+                self.left.append((listener, None))
+                continue
+            value, exc = call(listener, (self.event,), {})
+            if exc is not None:
+                self._failed(listener, exc)
+            elif is_awaitable(value):  # it looked sync: a lambda, say
+                self.left.append((listener, value))  # type: ignore[arg-type]  # just tested
+
+    async def call_async(self) -> None:
+        """Await what is left, one after the other."""
+        while self.left:
+            listener, awaitable = self.left.pop(0)
+            try:
+                await (listener(self.event) if awaitable is None else awaitable)  # type: ignore[misc]
+            except GeneratorExit as exc:  # the loop is gone: nothing can be awaited any more
+                self._failed(listener, exc)
+                raise
+            except BaseException as exc:  # noqa: BLE001 - a listener may raise anything
+                self._failed(listener, exc)
+
+    def lose(self) -> None:
+        """Nothing more can be awaited: the loop is gone. Each call counts as raised."""
+        while self.left:
+            listener, awaitable = self.left.pop(0)
+            close = getattr(awaitable, "close", None)
+            if close is not None:  # a coroutine that nobody will await
+                call(close, (), {})
+            self._failed(listener, None)
+
+    def _failed(self, listener: Listener, exc: BaseException | None) -> None:
+        self.errors += 1
+        log_listener_error(listener, self.event, exc)
+
+
+def _checked(parameter: str, given: Listener | Iterable[Listener] | None) -> Ordered:
+    if callable(given):
+        given = [given]
+    try:
+        kinds = [(listener, kind_of(listener)) for listener in given or ()]
+    except TypeError:
+        kinds = [(given, Kind.NOT_CALLABLE)]  # type: ignore[list-item]  # neither one nor several
+    for listener, kind in kinds:
+        if kind in (Kind.NOT_CALLABLE, Kind.GENERATOR):
+            raise TypeError(
+                f"{parameter} must be a callable that takes one JobEvent, or several of them, "
+                f"got {listener!r}"
+            )
+    return _in_order(tuple((listener, kind is Kind.ASYNC) for listener, kind in kinds))
+
+
+def _in_order(listeners: Ordered) -> Ordered:
+    return tuple(sorted(listeners, key=lambda pair: pair[1]))

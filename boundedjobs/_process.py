@@ -1,0 +1,56 @@
+"""What the process does to every runner: it exits, and it forks."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import threading
+from time import monotonic
+from typing import TYPE_CHECKING
+from weakref import WeakSet
+
+from boundedjobs._closing import close, deadline_in, drain_patiently
+
+if TYPE_CHECKING:
+    from boundedjobs._core import Core
+
+# The one piece of state of this package that is the process's: which runners there are, and
+# whether the hooks are in place. Guarded by the lock.
+_lock = threading.Lock()
+_cores: WeakSet[Core] = WeakSet()
+_hooked = False
+
+
+def watch(core: Core) -> None:
+    """See to it that `core` is drained when the interpreter exits, and empty in a fork."""
+    global _hooked  # noqa: PLW0603 - see above
+    with _lock:
+        _cores.add(core)
+        if _hooked:
+            return
+        _hooked = True
+        getattr(os, "register_at_fork", lambda **_: None)(after_in_child=_after_fork)
+        try:
+            # As concurrent.futures.thread does: from 3.12 on no thread can be started when
+            # the public hook, atexit, is called, and jobs may need some.
+            threading._register_atexit(_at_exit)  # type: ignore[attr-defined]
+        except RuntimeError:  # the interpreter is exiting already
+            atexit.register(_at_exit)
+
+
+def _at_exit() -> None:
+    with _lock:
+        cores = list(_cores)
+    began = monotonic()
+    for core in cores:
+        core.exiting = True
+        close(core, cancel_pending=False)
+    for core in cores:
+        drain_patiently(core, deadline_in(core.drain_timeout, began), raised=False)
+
+
+def _after_fork() -> None:
+    global _lock  # noqa: PLW0603 - a thread of the parent may have held it
+    _lock = threading.Lock()
+    for core in list(_cores):
+        core.start_anew_after_fork()

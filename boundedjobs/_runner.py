@@ -1,0 +1,309 @@
+"""`BoundedRunner`: joins the pieces."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future
+from contextvars import copy_context
+from functools import partial, wraps
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, ParamSpec, Protocol, TypeVar, overload
+
+from boundedjobs import _checks
+from boundedjobs._admission import Verdict
+from boundedjobs._callables import Kind, kind_of, name_of
+from boundedjobs._core import Core
+from boundedjobs._job import Job
+from boundedjobs._lanes import running_loop
+from boundedjobs._listeners import Listeners
+from boundedjobs._maps import results
+from boundedjobs._process import watch
+from boundedjobs._scope import Scope
+from boundedjobs.errors import NotRunnable
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+
+    from boundedjobs._listeners import Listener
+
+P = ParamSpec("P")
+T = TypeVar("T")
+F = TypeVar("F", bound=Future[Any])
+
+_NOT_RUNNABLE = {
+    Kind.NOT_CALLABLE: "it is not callable",
+    Kind.GENERATOR: "it is a generator function: calling it would not run a line of it; "
+    "pass a function that iterates over it",
+}
+
+
+class BoundedRunner(Scope):
+    """Run callables in the background, at most `limit` at once, and lose none.
+
+    A background job that raises is heard by nobody, and one that waits for its turn in a
+    thread takes that thread from others. Here, every job that is handed in ends in exactly
+    one final status, every listener hears each step in order, and a job that waits holds no
+    thread.
+
+    A `concurrent.futures.Executor`. All methods may be called from any thread, and from
+    event loops. What a listener or a callback raises is logged, and changes nothing.
+
+    Args:
+        limit: How many jobs run at once, sync and async together; at least 1.
+        name: Of the runner, its threads and its log lines.
+        max_pending: How many accepted jobs may wait for a slot; None is no bound, 0 is "run
+            now or refuse".
+        when_full: `"reject"` raises `RunnerFull`; `"wait"` blocks the submitting thread
+            until there is room, save on the thread of an event loop and inside a job of this
+            runner, where that could freeze or deadlock: there it is `RunnerFull` as well.
+        on_status: Listeners, sync or async: one callable or several, each handed one
+            `JobEvent` a step. Sync ones are called where the step happens: on the
+            submitter's thread, the worker's, or the event loop's for an async job (there
+            they must be quick, or be async). Async ones run on the loop that entered the
+            runner, else on the one that the job was submitted on, else on a private one.
+        on_progress: The same for what jobs report.
+        drain_timeout: Seconds that closing waits for jobs before it interrupts them, at
+            interpreter exit too. None: no deadline, save 8 s for `lifespan`; `math.inf`:
+            none there either.
+    """
+
+    def __init__(
+        self,
+        limit: int,
+        *,
+        name: str | None = None,
+        max_pending: int | None = None,
+        when_full: Literal["reject", "wait"] = "reject",
+        on_status: Listener | Iterable[Listener] | None = None,
+        on_progress: Listener | Iterable[Listener] | None = None,
+        drain_timeout: float | None = None,
+    ) -> None:
+        limit = _checks.whole("limit", limit, 1)
+        if max_pending is not None:
+            max_pending = _checks.whole("max_pending", max_pending, 0)
+        if when_full not in ("reject", "wait"):
+            raise ValueError(f"when_full must be 'reject' or 'wait', got {when_full!r}")
+        self._listeners = Listeners(on_status, on_progress)
+        self._when_full = when_full
+        core = Core(_checks.text("name", name) or "runner", limit, max_pending)
+        core.drain_timeout = _checks.seconds("drain_timeout", drain_timeout)
+        super().__init__(core)
+        watch(core)
+
+    @property
+    def name(self) -> str:
+        """The name of the runner."""
+        return self._core.name
+
+    @property
+    def limit(self) -> int:
+        """How many jobs run at once."""
+        return self._core.admission.limit
+
+    @property
+    def listener_errors(self) -> int:
+        """How many calls of listeners have raised so far."""
+        return self._core.listener_errors
+
+    # A callable that returns a future is not awaited: a Job[Job[T]] is what one gets who
+    # submits a wrapped callable. Its overload stands first, for a Job is awaitable as well.
+    @overload
+    def submit(  # type: ignore[overload-overlap]
+        self, fn: Callable[P, F], /, *args: P.args, **kwargs: P.kwargs
+    ) -> Job[F]: ...
+    @overload
+    def submit(  # type: ignore[overload-overlap]
+        self, fn: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs
+    ) -> Job[T]: ...
+    @overload
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Job[T]: ...
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Job[Any]:
+        """Run `fn(*args, **kwargs)` in the background; return its `Job` at once.
+
+        A coroutine function runs on the event loop that is running here, else on the one
+        that entered the runner, else on a private one; any other callable on a thread, and
+        an awaitable that it returns is then run within the same slot. The job has a copy of
+        the current context. Its listeners have heard PENDING when this returns.
+
+        Raises:
+            RunnerFull: `max_pending` jobs wait already.
+            RunnerClosed: the runner has been shut down.
+            NotRunnable: `fn` is not callable, or a generator function.
+        """
+        return self._submit(fn, args, kwargs, None, self._listeners)
+
+    @overload
+    def wrap(  # type: ignore[overload-overlap]
+        self,
+        fn: Callable[P, F],
+        /,
+        *,
+        name: str | None = None,
+        on_status: Listener | Iterable[Listener] | None = None,
+        on_progress: Listener | Iterable[Listener] | None = None,
+    ) -> Callable[P, Job[F]]: ...
+    @overload
+    def wrap(  # type: ignore[overload-overlap]
+        self,
+        fn: Callable[P, Awaitable[T]],
+        /,
+        *,
+        name: str | None = None,
+        on_status: Listener | Iterable[Listener] | None = None,
+        on_progress: Listener | Iterable[Listener] | None = None,
+    ) -> Callable[P, Job[T]]: ...
+    @overload
+    def wrap(
+        self,
+        fn: Callable[P, T],
+        /,
+        *,
+        name: str | None = None,
+        on_status: Listener | Iterable[Listener] | None = None,
+        on_progress: Listener | Iterable[Listener] | None = None,
+    ) -> Callable[P, Job[T]]: ...
+    @overload
+    def wrap(
+        self,
+        *,
+        name: str | None = None,
+        on_status: Listener | Iterable[Listener] | None = None,
+        on_progress: Listener | Iterable[Listener] | None = None,
+    ) -> Wrapper: ...
+    def wrap(
+        self,
+        fn: Callable[..., Any] | None = None,
+        /,
+        *,
+        name: str | None = None,
+        on_status: Listener | Iterable[Listener] | None = None,
+        on_progress: Listener | Iterable[Listener] | None = None,
+    ) -> Any:
+        """Make a callable that submits `fn` and returns the `Job`; also as a decorator.
+
+        What it makes keeps the name, the docstring and the signature, works as a method
+        (`@classmethod` and `@staticmethod` go outside it), and is sync even around a
+        coroutine function, so that `BackgroundTasks` gets it back at once. The listeners
+        given here hear after those of the runner.
+
+        Raises:
+            TypeError: `fn` is not callable, or a generator function.
+        """
+        name = _checks.text("name", name)
+        more = Listeners(on_status, on_progress)
+        listeners = self._listeners + more if more else self._listeners
+        if fn is None:
+            return partial(self.wrap, name=name, on_status=on_status, on_progress=on_progress)
+        if isinstance(fn, classmethod | staticmethod):
+            raise TypeError(
+                f"fn must be a function, got a {type(fn).__name__}: put @{type(fn).__name__} "
+                "outside of @runner.wrap"
+            )
+        kind = kind_of(fn)
+        if kind in _NOT_RUNNABLE:
+            raise TypeError(f"fn must be a function to run, got {fn!r}: {_NOT_RUNNABLE[kind]}")
+
+        def submit(*args: Any, **kwargs: Any) -> Job[Any]:
+            return self._submit(fn, args, kwargs, name, listeners)
+
+        return wraps(fn)(submit)
+
+    def map(
+        self,
+        fn: Callable[..., T],
+        *iterables: Iterable[Any],
+        timeout: float | None = None,
+        chunksize: int = 1,
+    ) -> Iterator[T]:
+        """Run `fn` on each set of items; yield the results in the order of the items.
+
+        As `Executor.map`: all is submitted at once, `timeout` is in seconds from this call,
+        and the first failure is raised where its result would stand. `chunksize` is
+        accepted and has no effect. Where `max_pending` is set it waits for room instead of
+        raising `RunnerFull`; where this thread must not block (see `when_full`) it submits
+        the rest as results are fetched.
+        """
+        _checks.seconds("timeout", timeout)
+        may_wait = running_loop() is None and not self._core.is_inside()
+
+        def offer(args: tuple[Any, ...], *, may_wait: bool) -> Job[Any] | None:
+            job = self._job(fn, args, {}, None, self._listeners)
+            verdict = self._core.submit(job, may_wait=may_wait)
+            if verdict is Verdict.CLOSED:
+                self._refuse(job, verdict)
+            return job if verdict is Verdict.ACCEPTED else None
+
+        return results(self._core, offer, iterables, timeout, may_wait=may_wait)
+
+    def _submit(
+        self,
+        fn: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: Mapping[str, Any],
+        name: str | None,
+        listeners: Listeners,
+    ) -> Job[Any]:
+        job = self._job(fn, args, kwargs, name, listeners)
+        hint = self._why_not_wait(job) if self._when_full == "wait" else "submit again later, or raise max_pending"
+        verdict = self._core.submit(job, may_wait=not hint)
+        if verdict is not Verdict.ACCEPTED:
+            self._refuse(job, verdict, hint)
+        return job
+
+    def _job(
+        self,
+        fn: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: Mapping[str, Any],
+        name: str | None,
+        listeners: Listeners,
+    ) -> Job[Any]:
+        core = self._core
+        kind = kind_of(fn)
+        job: Job[Any] = Job(
+            core, next(core.numbers), fn, args, kwargs, name or name_of(fn), listeners
+        )
+        job._context = copy_context()
+        job._loop = running_loop()
+        job._is_async = kind is Kind.ASYNC
+        if kind in _NOT_RUNNABLE:
+            error = NotRunnable(f"{job.name!r} can't be run: {_NOT_RUNNABLE[kind]}", job=job)
+            core.refuse(job, error)
+            raise error
+        return job
+
+    def _refuse(self, job: Job[Any], verdict: Verdict, hint: str = "") -> NoReturn:
+        error = self._core.refusal(job, verdict, hint)
+        self._core.refuse(job, error)
+        raise error
+
+    def _why_not_wait(self, job: Job[Any]) -> str:
+        """Why `submit` must not wait for room here, and what to do; empty if it may."""
+        if self._core.is_inside():
+            return (
+                "waiting for room inside a job of the same runner could last for ever: "
+                "use another runner for inner jobs, or raise max_pending"
+            )
+        if job._loop is not None:
+            return (
+                "waiting for room would freeze this event loop: "
+                "await asyncio.to_thread(runner.submit, ...), or raise max_pending"
+            )
+        return ""
+
+    def __repr__(self) -> str:
+        admission = self._core.admission
+        state = "closed" if admission.closed else "open"
+        return (
+            f"<BoundedRunner {self.name!r} {state} limit={self.limit} "
+            f"running={len(admission.running)} pending={len(admission.pending)}>"
+        )
+
+
+class Wrapper(Protocol):
+    """What `wrap` with options only returns: a decorator."""
+
+    @overload
+    def __call__(self, fn: Callable[P, F], /) -> Callable[P, Job[F]]: ...  # type: ignore[overload-overlap]
+    @overload
+    def __call__(self, fn: Callable[P, Awaitable[T]], /) -> Callable[P, Job[T]]: ...  # type: ignore[overload-overlap]
+    @overload
+    def __call__(self, fn: Callable[P, T], /) -> Callable[P, Job[T]]: ...

@@ -1,0 +1,180 @@
+"""Opening and closing a runner: `with`, `async with`, `lifespan`, `shutdown`, `aclose`."""
+
+from __future__ import annotations
+
+from concurrent.futures import Executor
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, Self
+
+from boundedjobs import _checks
+from boundedjobs._closing import (
+    cancel_waiting,
+    check_may_wait,
+    close,
+    deadline_in,
+    drain_patiently,
+    in_background,
+    let_go,
+    reopen,
+)
+from boundedjobs._lanes import running_loop
+from boundedjobs.errors import JobDeadlock
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from types import TracebackType
+
+    from boundedjobs._core import Core
+
+LIFESPAN_DRAIN = 8.0
+"""Seconds that `lifespan` drains by default: `docker stop` kills after 10."""
+
+
+class Scope(Executor):
+    """The part of a runner that is about its being open or closed."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self._entries = 0  # guarded by the core's lock
+
+    def shutdown(
+        self,
+        wait: bool = True,  # noqa: FBT001, FBT002 - as the standard library has it
+        *,
+        cancel_futures: bool = False,
+        timeout: float | None = None,
+    ) -> None:
+        """Take no more jobs, and (with `wait`) wait until those that were accepted have ended.
+
+        `cancel_futures` cancels what has not started. At the deadline, `timeout` seconds
+        from now (None: `drain_timeout`), what still waits and then what still runs is
+        INTERRUPTED, and nobody waits for it any longer. May be called more than once.
+
+        Raises:
+            JobDeadlock: the wait could never end, inside a job of this runner or on the
+                thread of an event loop that one of its jobs needs. Closing has begun.
+        """
+        timeout = _checks.seconds("timeout", timeout)
+        core = self._core
+        close(core, cancel_pending=cancel_futures)
+        deadline = deadline_in(core.drain_timeout if timeout is None else timeout)
+        if wait:
+            self._wait(deadline, "shutdown()", raised=False)
+        elif deadline is not None:
+            in_background(core, deadline, lambda: None)
+
+    async def aclose(self, *, cancel_futures: bool = False, timeout: float | None = None) -> None:
+        """Do what `shutdown` does, and wait without blocking the event loop.
+
+        Cancelling this stops the waiting alone: the closing goes on.
+        """
+        timeout = _checks.seconds("timeout", timeout)
+        core = self._core
+        close(core, cancel_pending=cancel_futures)
+        check_may_wait(core, "aclose()")
+        await self._drained(core.drain_timeout if timeout is None else timeout)
+
+    def __enter__(self) -> Self:
+        self._enter()
+        return self
+
+    def __exit__(self, exc_type: type[BaseException] | None, *_: object) -> None:
+        if self._leave():
+            raised = exc_type is not None
+            close(self._core, cancel_pending=raised)
+            self._wait(deadline_in(self._core.drain_timeout), "leaving 'with'", raised=raised)
+
+    async def __aenter__(self) -> Self:
+        self._enter()
+        return self
+
+    async def __aexit__(self, exc_type: type[BaseException] | None, *_: object) -> None:
+        await self._aleave(raised=exc_type is not None, default=None)
+
+    @asynccontextmanager
+    async def lifespan(self, app: Any = None) -> AsyncIterator[None]:
+        """The lifespan of an ASGI app: `FastAPI(lifespan=runner.lifespan)`.
+
+        As `async with runner`, but unless `drain_timeout` says otherwise closing has a
+        deadline of 8 seconds. `app` is not used.
+        """
+        self._enter()
+        raised = True
+        try:
+            yield
+            raised = False
+        finally:
+            await self._aleave(raised=raised, default=LIFESPAN_DRAIN)
+
+    def _enter(self) -> None:
+        core = self._core
+        with core.lock:
+            self._entries += 1
+            closed = core.admission.closed
+            if core.home is None:
+                core.home = running_loop()
+        if closed:
+            reopen(core)
+
+    def _leave(self) -> bool:
+        """Count an exit; return whether it is the last."""
+        with self._core.lock:
+            self._entries -= 1
+            return self._entries == 0
+
+    def _wait(self, deadline: float | None, form: str, *, raised: bool) -> None:
+        core = self._core
+        check_may_wait(core, form)
+        loop = running_loop()
+        if loop is not None and core.needs(None, loop):
+            raise JobDeadlock(
+                f"{form} would block this event loop, which jobs of runner {core.name!r} need "
+                "to end; closing has begun: use 'async with' or 'await runner.aclose()'"
+            )
+        drain_patiently(core, deadline, raised=raised)
+
+    async def _aleave(self, *, raised: bool, default: float | None) -> None:
+        if not self._leave():
+            return
+        core = self._core
+        close(core, cancel_pending=raised)
+        check_may_wait(core, "leaving 'async with'")
+        timeout = default if core.drain_timeout is None else core.drain_timeout
+        from asyncio import CancelledError  # noqa: PLC0415 - whoever awaits has imported it
+
+        try:
+            try:
+                await self._drained(timeout)
+            except CancelledError:
+                if raised:
+                    raise
+                raised = True
+                cancel_waiting(core)
+                await self._drained(timeout)
+                raise
+        except CancelledError:
+            # The second time: leave at once.
+            if not core.is_quiet():
+                let_go(core)
+            raise
+        finally:
+            with core.lock:
+                if self._entries == 0:
+                    core.home = None
+
+    async def _drained(self, timeout: float | None) -> None:
+        from asyncio import get_running_loop  # noqa: PLC0415 - whoever awaits has imported it
+
+        loop = get_running_loop()
+        done = loop.create_future()
+
+        def finish() -> None:
+            if not done.done():
+                done.set_result(None)
+
+        def then() -> None:
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(finish)
+
+        in_background(self._core, deadline_in(timeout), then)
+        await done

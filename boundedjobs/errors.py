@@ -1,0 +1,86 @@
+"""What boundedjobs raises.
+
+Every error derives from `BoundedJobsError` and, where the standard library has the
+notion, from its class too, so that code written for `concurrent.futures`, `queue` or
+`TimeoutError` goes on working.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import CancelledError
+from queue import Full
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from boundedjobs._job import Job
+
+__all__ = [
+    "BoundedJobsError",
+    "JobCancelled",
+    "JobDeadlock",
+    "JobInterrupted",
+    "JobTimeout",
+    "NotRunnable",
+    "RunnerClosed",
+    "RunnerFull",
+]
+
+
+class BoundedJobsError(Exception):
+    """The base of every error that boundedjobs raises."""
+
+
+class RunnerFull(BoundedJobsError, Full):
+    """The runner has no room: `limit` jobs run and `max_pending` wait.
+
+    Carries `limit`, `running` and `pending` as they were, and `job`, the refused job,
+    whose status is REJECTED.
+    """
+
+    def __init__(
+        self, message: str, *, limit: int, running: int, pending: int, job: Job[Any] | None = None
+    ) -> None:
+        super().__init__(message)
+        self.limit = limit
+        self.running = running
+        self.pending = pending
+        self.job = job
+
+
+class RunnerClosed(BoundedJobsError, RuntimeError):
+    """The runner takes no more jobs: it has been shut down. `job` is the refused job."""
+
+    def __init__(self, message: str, *, job: Job[Any] | None = None) -> None:
+        super().__init__(message)
+        self.job = job
+
+
+class NotRunnable(BoundedJobsError, TypeError):
+    """What was submitted can't be run, or would "succeed" without running a line.
+
+    `job` is the refused job.
+    """
+
+    def __init__(self, message: str, *, job: Job[Any] | None = None) -> None:
+        super().__init__(message)
+        self.job = job
+
+
+class JobTimeout(BoundedJobsError, TimeoutError):
+    """The job ran longer than it was allowed to."""
+
+
+class JobCancelled(BoundedJobsError, CancelledError):
+    """The job was cancelled.
+
+    A `concurrent.futures.CancelledError`, and never an `asyncio.CancelledError`: that
+    would look like the cancellation of whoever awaits the job.
+    """
+
+
+class JobInterrupted(BoundedJobsError):
+    """The runner had to let the job go: a drain deadline, a closed loop, a fork."""
+
+
+class JobDeadlock(BoundedJobsError, RuntimeError):
+    """This wait could never end, so it is refused instead of begun."""
