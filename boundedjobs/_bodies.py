@@ -56,7 +56,7 @@ class Bodies(Book):
         return self._ended(job, result, exc, worker=True)
 
     def to_loop(self, job: Job[Any]) -> None:
-        from boundedjobs._lanes._loops import Errand  # noqa: PLC0415 - imports asyncio
+        from boundedjobs._lanes._loops import Errand
 
         assert job._context is not None
         errand = Errand(partial(self._drive, job), job._context, partial(self.lose, job))

@@ -116,7 +116,7 @@ class Book:
     def lane(self, *loops: AbstractEventLoop | None) -> LoopLane:
         """The lane of the first of these loops that there is; else of the private one."""
         if self.loops is None:
-            from boundedjobs._lanes._loops import Loops  # noqa: PLC0415 - imports asyncio
+            from boundedjobs._lanes._loops import Loops
 
             self.loops = Loops(self.name, self.lock, self.errands)
             self.finalizers.append(finalize(self, self.loops.stop))
@@ -165,9 +165,7 @@ class Book:
             return self.tell(job, worker=worker)
         return self.settle(job, worker=worker)
 
-    def tell(
-        self, job: Job[Any], *, worker: bool = False, again: bool = False
-    ) -> Job[Any] | None:
+    def tell(self, job: Job[Any], *, worker: bool = False, again: bool = False) -> Job[Any] | None:
         """Let the listeners hear the events of a job, unless somebody is at it already.
 
         On the thread of an event loop, async listeners are scheduled: what remains to be
@@ -178,13 +176,7 @@ class Book:
             if job._teller is not None and not again:
                 return None
             job._teller = get_ident()
-        while True:
-            with self.lock:
-                if not job._events:
-                    job._teller = None
-                    told, job._on_told = job._on_told, None
-                    break
-                event = job._events[0]
+        while (event := self._next_event(job)) is not None:
             calls = Calls(event)
             self._inside(job, calls.call_sync)
             if calls.left:
@@ -197,9 +189,18 @@ class Book:
                 heard.wait()
                 job._teller = get_ident()
             mine = self._heard(job, calls, worker=worker) or mine
+        return mine
+
+    def _next_event(self, job: Job[Any]) -> JobEvent | None:
+        """The event to tell now. It stays in its place until it has been heard."""
+        with self.lock:
+            if job._events:
+                return job._events[0]
+            job._teller = None
+            told, job._on_told = job._on_told, None
         if told is not None:
             told()
-        return mine
+        return None
 
     def _inside(self, job: Job[Any], fn: Callable[[], None]) -> None:
         """Call `fn` in the context of a job."""
@@ -212,7 +213,7 @@ class Book:
             context.run(_enter, job, fn)
 
     def _call_async(self, job: Job[Any], calls: Calls, then: Callable[[], None]) -> None:
-        from boundedjobs._lanes._loops import Errand  # noqa: PLC0415 - imports asyncio
+        from boundedjobs._lanes._loops import Errand
 
         once = [then]
 

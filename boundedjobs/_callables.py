@@ -38,7 +38,7 @@ def kind_of(fn: Any) -> Kind:
         return Kind.NOT_CALLABLE
     fn = _unwrapped(fn)
     if not isinstance(fn, FunctionType):
-        call = _unwrapped(getattr(type(fn), "__call__", None))
+        call = _unwrapped(type(fn).__call__)
         fn = call if isinstance(call, FunctionType) and not iscoroutinefunction(fn) else fn
     flags = fn.__code__.co_flags if isinstance(fn, FunctionType) else 0
     if flags & CO_ITERABLE_COROUTINE or iscoroutinefunction(fn):

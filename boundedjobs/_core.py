@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from functools import partial
-from threading import Event, RLock, get_ident
+from threading import Event, get_ident
 from typing import TYPE_CHECKING, Any
 
-from boundedjobs._admission import Admission, Verdict
+from boundedjobs._admission import Verdict
 from boundedjobs._bodies import Bodies
 from boundedjobs._failure import capture
 from boundedjobs._job import Job

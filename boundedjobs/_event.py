@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from math import isnan
 from time import time
 from typing import TYPE_CHECKING, Any
@@ -105,7 +105,7 @@ class JobEvent:
     @property
     def at(self) -> datetime:
         """When the step was decided: an aware datetime in UTC."""
-        return datetime.fromtimestamp(self._at, timezone.utc)
+        return datetime.fromtimestamp(self._at, UTC)
 
     @property
     def waited(self) -> float:
@@ -132,5 +132,3 @@ class JobEvent:
 
     def __repr__(self) -> str:
         return f"<JobEvent {self.name!r} id={self.job_id} {self._previous} -> {self._status}>"
-
-

@@ -26,8 +26,8 @@ class Waitable(Protocol):
 
     lock: RLock
 
-    def begin_wait(self, target: Any, form: str) -> object: ...
-    def end_wait(self, token: object) -> None: ...
+    def begin_wait(self, target: Any, form: str) -> Any: ...
+    def end_wait(self, token: Any) -> None: ...
 
 
 class Meeting:
@@ -182,7 +182,7 @@ class LazyFuture(Future[T]):
             self._keeper.end_wait(token)
 
     def _wait_on_loop(self) -> Generator[Any, None, None]:
-        from asyncio import get_running_loop  # noqa: PLC0415 - whoever awaits has imported it
+        from asyncio import get_running_loop
 
         loop = get_running_loop()
         done = loop.create_future()
@@ -223,10 +223,14 @@ class LazyFuture(Future[T]):
     def _waiters(self) -> list[Any]:  # type: ignore[override]  # made on demand
         return self._meet().waiters
 
-    def _refuse(self, *_args: object) -> NoReturn:
-        raise InvalidStateError(f"the outcome of {self!r} is set by its runner, and by nobody else")
+    def set_running_or_notify_cancel(self) -> NoReturn:
+        """Not for callers: the runner alone starts its jobs."""
+        raise InvalidStateError(f"{self!r} is started by its runner, and by nobody else")
 
-    set_running_or_notify_cancel = _refuse
-    set_result = _refuse
-    set_exception = _refuse
+    def set_result(self, result: object) -> NoReturn:
+        """Not for callers: the runner alone sets the outcome of its jobs."""
+        raise InvalidStateError(f"the outcome of {self!r} is set by its runner alone")
 
+    def set_exception(self, exception: object) -> NoReturn:
+        """Not for callers: the runner alone sets the outcome of its jobs."""
+        raise InvalidStateError(f"the outcome of {self!r} is set by its runner alone")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextvars import ContextVar
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from time import monotonic, time
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -69,6 +69,7 @@ class Job(LazyFuture[T]):
         "kwargs",
     )
 
+    _keeper: Keeper
     name: str
     """The name given to `wrap`, or the callable's qualified name."""
     args: tuple[Any, ...]
@@ -97,7 +98,7 @@ class Job(LazyFuture[T]):
         self._loop: AbstractEventLoop | None = None
         self._is_async = False
         # Guarded by the runner's lock, down to `_teller`.
-        self._status: JobStatus | None = None
+        self._status = None
         self._active = False  # the body holds a thread or a task
         self._asked = False  # to stop
         self._settled = False  # the future is done
@@ -106,15 +107,15 @@ class Job(LazyFuture[T]):
         self._on_told: Callable[[], object] | None = None
         self._on: int | Task[None] | None = None  # the thread or task that the body is on
         self._awaitable: Awaitable[Any] | None = None
-        self._meeting: Meeting | None = None
+        self._meeting = None
         self._progress: Progress | None = None
         self._failure: Failure | None = None
         self._result: T | None = None
         self._exception: BaseException | None = None
-        self._trace: TracebackType | None = None
+        self._trace = None
         self._submitted_at = time()
         self._submitted = monotonic()
-        self._started: float | None = None
+        self._started = None
         self._ended: float | None = None
 
     @property
@@ -140,7 +141,7 @@ class Job(LazyFuture[T]):
     @property
     def submitted_at(self) -> datetime:
         """When the job was submitted: an aware datetime in UTC."""
-        return datetime.fromtimestamp(self._submitted_at, timezone.utc)
+        return datetime.fromtimestamp(self._submitted_at, UTC)
 
     @property
     def waited(self) -> float:
@@ -205,5 +206,8 @@ def current_job() -> Job[Any]:
     """
     job = current.get(None)
     if job is None:
-        raise LookupError("current_job() was called outside a job: it is for a job's body, its listeners and its callbacks")
+        raise LookupError(
+            "current_job() was called outside a job: it is for a job's body, its listeners and "
+            "its callbacks"
+        )
     return job

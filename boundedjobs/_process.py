@@ -23,7 +23,7 @@ _hooked = False
 
 def watch(core: Core) -> None:
     """See to it that `core` is drained when the interpreter exits, and empty in a fork."""
-    global _hooked  # noqa: PLW0603 - see above
+    global _hooked
     with _lock:
         _cores.add(core)
         if _hooked:
@@ -50,7 +50,7 @@ def _at_exit() -> None:
 
 
 def _after_fork() -> None:
-    global _lock  # noqa: PLW0603 - a thread of the parent may have held it
+    global _lock
     _lock = threading.Lock()
     for core in list(_cores):
         core.start_anew_after_fork()

@@ -106,11 +106,9 @@ class BoundedRunner(Scope):
     # A callable that returns a future is not awaited: a Job[Job[T]] is what one gets who
     # submits a wrapped callable. Its overload stands first, for a Job is awaitable as well.
     @overload
-    def submit(  # type: ignore[overload-overlap]
-        self, fn: Callable[P, F], /, *args: P.args, **kwargs: P.kwargs
-    ) -> Job[F]: ...
+    def submit(self, fn: Callable[P, F], /, *args: P.args, **kwargs: P.kwargs) -> Job[F]: ...
     @overload
-    def submit(  # type: ignore[overload-overlap]
+    def submit(
         self, fn: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs
     ) -> Job[T]: ...
     @overload
@@ -131,7 +129,7 @@ class BoundedRunner(Scope):
         return self._submit(fn, args, kwargs, None, self._listeners)
 
     @overload
-    def wrap(  # type: ignore[overload-overlap]
+    def wrap(
         self,
         fn: Callable[P, F],
         /,
@@ -141,7 +139,7 @@ class BoundedRunner(Scope):
         on_progress: Listener | Iterable[Listener] | None = None,
     ) -> Callable[P, Job[F]]: ...
     @overload
-    def wrap(  # type: ignore[overload-overlap]
+    def wrap(
         self,
         fn: Callable[P, Awaitable[T]],
         /,
@@ -163,6 +161,7 @@ class BoundedRunner(Scope):
     @overload
     def wrap(
         self,
+        /,
         *,
         name: str | None = None,
         on_status: Listener | Iterable[Listener] | None = None,
@@ -170,7 +169,7 @@ class BoundedRunner(Scope):
     ) -> Wrapper: ...
     def wrap(
         self,
-        fn: Callable[..., Any] | None = None,
+        fn: Any = None,
         /,
         *,
         name: str | None = None,
@@ -242,7 +241,11 @@ class BoundedRunner(Scope):
         listeners: Listeners,
     ) -> Job[Any]:
         job = self._job(fn, args, kwargs, name, listeners)
-        hint = self._why_not_wait(job) if self._when_full == "wait" else "submit again later, or raise max_pending"
+        hint = (
+            self._why_not_wait(job)
+            if self._when_full == "wait"
+            else "submit again later, or raise max_pending"
+        )
         verdict = self._core.submit(job, may_wait=not hint)
         if verdict is not Verdict.ACCEPTED:
             self._refuse(job, verdict, hint)
@@ -302,8 +305,8 @@ class Wrapper(Protocol):
     """What `wrap` with options only returns: a decorator."""
 
     @overload
-    def __call__(self, fn: Callable[P, F], /) -> Callable[P, Job[F]]: ...  # type: ignore[overload-overlap]
+    def __call__(self, fn: Callable[P, F], /) -> Callable[P, Job[F]]: ...
     @overload
-    def __call__(self, fn: Callable[P, Awaitable[T]], /) -> Callable[P, Job[T]]: ...  # type: ignore[overload-overlap]
+    def __call__(self, fn: Callable[P, Awaitable[T]], /) -> Callable[P, Job[T]]: ...
     @overload
     def __call__(self, fn: Callable[P, T], /) -> Callable[P, Job[T]]: ...

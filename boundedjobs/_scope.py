@@ -22,7 +22,6 @@ from boundedjobs.errors import JobDeadlock
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
-    from types import TracebackType
 
     from boundedjobs._core import Core
 
@@ -39,7 +38,7 @@ class Scope(Executor):
 
     def shutdown(
         self,
-        wait: bool = True,  # noqa: FBT001, FBT002 - as the standard library has it
+        wait: bool = True,
         *,
         cancel_futures: bool = False,
         timeout: float | None = None,
@@ -140,7 +139,7 @@ class Scope(Executor):
         close(core, cancel_pending=raised)
         check_may_wait(core, "leaving 'async with'")
         timeout = default if core.drain_timeout is None else core.drain_timeout
-        from asyncio import CancelledError  # noqa: PLC0415 - whoever awaits has imported it
+        from asyncio import CancelledError
 
         try:
             try:
@@ -163,7 +162,7 @@ class Scope(Executor):
                     core.home = None
 
     async def _drained(self, timeout: float | None) -> None:
-        from asyncio import get_running_loop  # noqa: PLC0415 - whoever awaits has imported it
+        from asyncio import get_running_loop
 
         loop = get_running_loop()
         done = loop.create_future()

@@ -59,8 +59,7 @@ class Waits:
             return True
         running = self._admission.running
         return len(running) >= self._admission.limit and all(
-            self._waits(job) or (no_worker and job._status is JobStatus.PENDING)
-            for job in running
+            self._waits(job) or (no_worker and job._status is JobStatus.PENDING) for job in running
         )
 
     def _waits(self, job: Job[Any]) -> bool:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 def running_loop() -> AbstractEventLoop | None:
     """The event loop that runs on this thread, if one does; does not import asyncio."""
     find = getattr(sys.modules.get("asyncio"), "_get_running_loop", None)
-    return None if find is None else find()  # type: ignore[no-any-return]  # asyncio's own
+    return None if find is None else find()
 
 
 def running_task() -> Task[Any] | None:

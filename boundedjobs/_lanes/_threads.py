@@ -39,10 +39,10 @@ class Worker(Thread):
         lane = self._lane
         try:
             while job is not None:
-                host: Host | None = job._keeper  # type: ignore[assignment]  # the runner's core is both
+                host: Host = job._keeper  # type: ignore[assignment]  # the runner's core is both
                 while job is not None:
                     job = host.run(job)
-                host = None  # an idle worker must not keep its runner alive
+                del host  # an idle worker must not keep its runner alive
                 job = lane.wait()
         finally:
             lane.leave(self)
