@@ -175,6 +175,20 @@ class Bodies(Book):
 
     def lose(self, job: Job[Any], exc: BaseException | None) -> None:
         """The body can't be started, or will never go on: its thread or loop is not there."""
+        self.lost.append((job, exc))
+        me = get_ident()
+        if me in self.losing:
+            return  # each one that is lost hands its slot to the next: a loop, not a recursion
+        self.losing.add(me)
+        try:
+            while self.lost:
+                self._lose(*self.lost.popleft())
+        except IndexError:
+            pass  # somebody else was quicker
+        finally:
+            self.losing.discard(me)
+
+    def _lose(self, job: Job[Any], exc: BaseException | None) -> None:
         why = "its event loop is gone" if exc is None else str(exc)
         phase: Phase = "loop" if job._active else "start"
         what = "could not go on" if job._active else "could not be started"

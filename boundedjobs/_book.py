@@ -50,6 +50,8 @@ class Book:
         self.rooms: dict[Job[Any], Event] = {}  # where submitters wait for room
         self.ending: dict[Job[Any], None] = {}  # out of the queue, its end not yet heard by all
         self.closings: list[Event] = []  # set when nothing is left to do, or anew to be done
+        self.lost: deque[tuple[Job[Any], BaseException | None]] = deque()
+        self.losing: set[int] = set()  # the threads that end those
         self.listener_errors = 0
         # Unique across processes by the random part, made anew in a forked child.
         self.numbers = count(int.from_bytes(os.urandom(8)) << 32)

@@ -199,7 +199,7 @@ class Core(Bodies):
         """Whether `target` (None: any job) can't end while the thread of `loop` waits."""
         running = self.admission.running
         if target is None:
-            return any(self._needs(job, loop) for job in [*running, *self.admission.pending])
+            return any(self._needs(job, loop) for job in self.jobs())
         return self._needs(target, loop) or (
             target not in running
             and len(running) >= self.admission.limit
@@ -208,8 +208,10 @@ class Core(Bodies):
 
     def _needs(self, job: Job[Any], loop: AbstractEventLoop) -> bool:
         home = self.home
+        if job._settled:
+            return False
         if (job._is_async or job._awaitable is not None) and (job._loop or home) is loop:
-            return not job._settled
+            return True
         listeners = job._listeners.on_status + job._listeners.on_progress
         return any(is_async for _, is_async in listeners) and (home or job._loop) is loop
 

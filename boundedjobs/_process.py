@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import os
 import threading
+from importlib import import_module
 from time import monotonic
 from typing import TYPE_CHECKING
 from weakref import WeakSet
@@ -31,8 +32,12 @@ def watch(core: Core) -> None:
         _hooked = True
         getattr(os, "register_at_fork", lambda **_: None)(after_in_child=_after_fork)
         try:
-            # As concurrent.futures.thread does: from 3.12 on no thread can be started when
-            # the public hook, atexit, is called, and jobs may need some.
+            # The last to register is called first: while the pools that jobs may use
+            # (asyncio.to_thread) still work.
+            import_module("concurrent.futures.thread")
+
+            # As that module does: from 3.12 on no thread can be started when the public
+            # hook, atexit, is called, and jobs may need some.
             threading._register_atexit(_at_exit)  # type: ignore[attr-defined]
         except RuntimeError:  # the interpreter is exiting already
             atexit.register(_at_exit)

@@ -84,6 +84,7 @@ class LoopLane:
         """The loop is gone, or about to be: nothing of it will end by itself."""
         with self._lock:
             self.gone = True
+            self._waking = False
             errands = [*self._inbox, *self._tasks.values()]
             tasks = list(self._tasks)
             self._inbox.clear()
