@@ -17,7 +17,8 @@ def count_words(path: Path) -> int:
 
 def tell(event: JobEvent) -> None:
     """A listener: hears each step of each job, in order."""
-    print(f"{event.args[0].name}: {event.status.value}")
+    # With its newline in one piece: listeners of several jobs may be called at the same time.
+    print(f"{event.args[0].name}: {event.status.value}\n", end="")
 
 
 def main() -> None:

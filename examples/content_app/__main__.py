@@ -37,12 +37,12 @@ def listen(host: str, port: int) -> socket.socket:
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(address)
         listening.listen(2048)
-        return listening
     except OSError as error:
         sys.exit(
             f"cannot listen on {host} port {port}: {error.strerror}. "
             "Choose another with --port; 0 takes any that is free."
         )
+    return listening
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -12,6 +12,7 @@ from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 
 from examples.content_app.app import database
+from examples.content_app.app.settings import settings
 from tests.examples.support import GATED_SERVER, Gate, Server
 
 Serve = Callable[..., Server]
@@ -51,8 +52,8 @@ def serve_gated(tmp_path: Path, gate: Gate) -> Iterator[Serve]:
 def app_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """An empty database for an app in this process."""
     path = tmp_path / "content_app.db"
-    settings = replace(database.settings, database_url=f"sqlite:///{path}")
-    monkeypatch.setattr(database, "settings", settings)
+    here = replace(settings, database_url=f"sqlite:///{path}")
+    monkeypatch.setattr(database, "settings", here)
     database.get_engine.cache_clear()
     yield path
     database.get_engine().dispose()

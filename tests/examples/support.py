@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from time import monotonic
 from types import TracebackType
@@ -240,10 +240,8 @@ class Gate:
             thread.start()
 
     def _stay(self, connection: socket.socket, stream: IO[str]) -> None:
-        try:
+        with suppress(OSError):
             stream.readline()  # the body's good-bye, or its process's end
-        except OSError:
-            pass
         with self._lock:
             self._inside.discard(connection)
         stream.close()

@@ -1,30 +1,38 @@
 """Jobs that wait hold no thread: of the server's, which all its sync routes share, or of anyone's."""
 
-import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from http.client import HTTPConnection
 from statistics import median
 from time import monotonic
 
-import httpx
 import pytest
 
 from tests.examples.conftest import Serve
-from tests.examples.support import Gate, Server, until
+from tests.examples.support import TIMEOUT, Gate, Server, until
 
 
 def post_many(server: Server, count: int) -> None:
-    """Post so many documents at once, over forty connections."""
+    """Post so many documents, over sixteen connections at a time."""
 
-    async def post() -> None:
-        limits = httpx.Limits(max_connections=40)
-        async with httpx.AsyncClient(
-            base_url=server.address, timeout=60, limits=limits, trust_env=False
-        ) as client:
-            answers = await asyncio.gather(
-                *(client.post("/jobs/create", content=f"Document {n}.") for n in range(count))
-            )
-        assert {answer.status_code for answer in answers} == {201}
+    def post(numbers: range) -> set[int]:
+        statuses = set()
+        with closing(HTTPConnection("127.0.0.1", server.port, timeout=TIMEOUT)) as connection:
+            for number in numbers:
+                connection.request(
+                    "POST",
+                    "/jobs/create",
+                    f"Document {number}.",
+                    {"Content-Type": "text/plain"},
+                )
+                answer = connection.getresponse()
+                answer.read()
+                statuses.add(answer.status)
+        return statuses
 
-    asyncio.run(post())
+    with ThreadPoolExecutor(16) as pool:
+        seen = set().union(*pool.map(post, (range(n, count, 16) for n in range(16))))
+    assert seen == {201}
 
 
 def seconds_to_answer(server: Server) -> float:
