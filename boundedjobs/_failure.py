@@ -48,6 +48,15 @@ def call(
         return None, exc
 
 
+def attempt(fn: Callable[..., object], *args: object) -> Exception | None:
+    """Call what may fail but is nobody's body; return the error, and let a Ctrl-C through."""
+    try:
+        fn(*args)
+    except Exception as exc:  # noqa: BLE001 - the system's refusal, whatever it is, ends the job
+        return exc
+    return None
+
+
 def capture(exc: BaseException, phase: Phase) -> Failure:
     """`exc` as a `Failure`; the runner's own outer frames are cut from its traceback.
 

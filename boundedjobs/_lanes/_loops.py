@@ -7,7 +7,7 @@ from collections import deque
 from threading import RLock, Thread
 from typing import TYPE_CHECKING, Any
 
-from boundedjobs._failure import call
+from boundedjobs._failure import attempt, call
 from boundedjobs._lanes import running_loop
 from boundedjobs._log import log_private_loop
 
@@ -75,9 +75,8 @@ class LoopLane:
             self._see_to_inbox()
             return
         assert self.loop is not None
-        try:
-            self.loop.call_soon_threadsafe(self._see_to_inbox)
-        except RuntimeError as exc:  # the loop is closed
+        exc = attempt(self.loop.call_soon_threadsafe, self._see_to_inbox)
+        if exc is not None:  # the loop is closed
             self.abandon(exc)
 
     def abandon(self, exc: BaseException | None = None) -> None:
@@ -105,12 +104,10 @@ class LoopLane:
         if self.is_here():
             return task.cancel()
         assert self.loop is not None
-        try:
-            self.loop.call_soon_threadsafe(task.cancel)
-        except RuntimeError as exc:
+        exc = attempt(self.loop.call_soon_threadsafe, task.cancel)
+        if exc is not None:  # the loop is closed
             self.abandon(exc)
-            return False
-        return True
+        return exc is None
 
     def _see_to_inbox(self) -> None:
         assert self.loop is not None
@@ -168,9 +165,8 @@ class PrivateLane(LoopLane):
     def wake(self) -> None:
         if self.thread is None:
             self.thread = Thread(target=self._run, name=f"{self._name}-loop", daemon=True)
-            try:
-                self.thread.start()
-            except RuntimeError as exc:
+            exc = attempt(self.thread.start)
+            if exc is not None:
                 self.abandon(exc)
             else:
                 log_private_loop(self._name)

@@ -7,6 +7,8 @@ from queue import SimpleQueue
 from threading import Event, RLock, Thread
 from typing import TYPE_CHECKING, Any, Protocol
 
+from boundedjobs._failure import attempt
+
 if TYPE_CHECKING:
     from collections import deque
     from collections.abc import Callable
@@ -85,14 +87,14 @@ class ThreadLane:
         if worker.up.is_set():
             return
         try:
-            worker.start()
-        except Exception as exc:  # noqa: BLE001 - RuntimeError or MemoryError: the job must end
-            self.leave(worker)
-            job._keeper.lose(job, exc)  # type: ignore[attr-defined]  # the runner's core is a Host
+            exc = attempt(worker.start)
         except BaseException:
             # Ctrl-C while start() waited for the thread, which may have come up or not.
             worker.up.wait(1)
             raise
+        if exc is not None:
+            self.leave(worker)
+            job._keeper.lose(job, exc)  # type: ignore[attr-defined]  # the runner's core is a Host
 
     def wait(self) -> Job[Any] | None:
         """Wait, as a worker, for a job; None: leave."""
