@@ -5,7 +5,18 @@ from __future__ import annotations
 from concurrent.futures import Future
 from contextvars import copy_context
 from functools import partial, wraps
-from typing import TYPE_CHECKING, Any, Literal, NoReturn, ParamSpec, Protocol, TypeVar, overload
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Literal,
+    NoReturn,
+    ParamSpec,
+    Protocol,
+    TypedDict,
+    TypeVar,
+    Unpack,
+    overload,
+)
 
 from boundedjobs import _checks
 from boundedjobs._admission import Verdict
@@ -130,43 +141,18 @@ class BoundedRunner(Scope):
 
     @overload
     def wrap(
-        self,
-        fn: Callable[P, F],
-        /,
-        *,
-        name: str | None = None,
-        on_status: Listener | Iterable[Listener] | None = None,
-        on_progress: Listener | Iterable[Listener] | None = None,
+        self, fn: Callable[P, F], /, **options: Unpack[WrapOptions]
     ) -> Callable[P, Job[F]]: ...
     @overload
     def wrap(
-        self,
-        fn: Callable[P, Awaitable[T]],
-        /,
-        *,
-        name: str | None = None,
-        on_status: Listener | Iterable[Listener] | None = None,
-        on_progress: Listener | Iterable[Listener] | None = None,
+        self, fn: Callable[P, Awaitable[T]], /, **options: Unpack[WrapOptions]
     ) -> Callable[P, Job[T]]: ...
     @overload
     def wrap(
-        self,
-        fn: Callable[P, T],
-        /,
-        *,
-        name: str | None = None,
-        on_status: Listener | Iterable[Listener] | None = None,
-        on_progress: Listener | Iterable[Listener] | None = None,
+        self, fn: Callable[P, T], /, **options: Unpack[WrapOptions]
     ) -> Callable[P, Job[T]]: ...
     @overload
-    def wrap(
-        self,
-        /,
-        *,
-        name: str | None = None,
-        on_status: Listener | Iterable[Listener] | None = None,
-        on_progress: Listener | Iterable[Listener] | None = None,
-    ) -> Wrapper: ...
+    def wrap(self, /, **options: Unpack[WrapOptions]) -> Wrapper: ...
     def wrap(
         self,
         fn: Any = None,
@@ -299,6 +285,14 @@ class BoundedRunner(Scope):
             f"<BoundedRunner {self.name!r} {state} limit={self.limit} "
             f"running={len(admission.running)} pending={len(admission.pending)}>"
         )
+
+
+class WrapOptions(TypedDict, total=False):
+    """The options of `wrap`."""
+
+    name: str | None
+    on_status: Listener | Iterable[Listener] | None
+    on_progress: Listener | Iterable[Listener] | None
 
 
 class Wrapper(Protocol):
