@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from math import isnan
 from time import time
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+from boundedjobs._failure import Failure
+from boundedjobs._status import JobStatus
 
-    from boundedjobs._failure import Failure
+if TYPE_CHECKING:
     from boundedjobs._job import Job
-    from boundedjobs._status import JobStatus
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Generator
 from concurrent.futures import Future, InvalidStateError
-from threading import Condition
+from threading import Condition, RLock
 from time import monotonic
-from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeVar
+from types import TracebackType
+from typing import Any, NoReturn, Protocol, TypeVar
 
 from boundedjobs._failure import call
 from boundedjobs._log import log_callback_error
 from boundedjobs._status import JobStatus
 from boundedjobs.errors import JobCancelled
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
-    from threading import RLock
-    from types import TracebackType
 
 T = TypeVar("T")
 

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from contextvars import ContextVar
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping
+from contextvars import Context, ContextVar
 from datetime import UTC, datetime
 from time import monotonic, time
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from boundedjobs._event import JobEvent, Progress
+from boundedjobs._failure import Failure
 from boundedjobs._future import LazyFuture, Waitable
+from boundedjobs._listeners import Listeners
 from boundedjobs._status import JobStatus
 from boundedjobs.errors import JobCancelled
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop, Task
-    from collections import deque
-    from collections.abc import Awaitable, Callable, Mapping
-    from contextvars import Context
-
-    from boundedjobs._failure import Failure
-    from boundedjobs._listeners import Listeners
 
 T = TypeVar("T")
 

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from boundedjobs._callables import Kind, is_awaitable, kind_of
+from boundedjobs._event import JobEvent
 from boundedjobs._failure import call
 from boundedjobs._log import log_listener_error
 
-if TYPE_CHECKING:
-    from boundedjobs._event import JobEvent
-
-Listener = Callable[["JobEvent"], object]
+Listener = Callable[[JobEvent], object]
 """A status callback, sync or async: it is handed one event."""
 
 

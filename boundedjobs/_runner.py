@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from contextvars import copy_context
 from functools import partial, wraps
 from typing import (
-    TYPE_CHECKING,
     Any,
     Literal,
     NoReturn,
@@ -24,16 +24,11 @@ from boundedjobs._callables import Kind, kind_of, name_of
 from boundedjobs._core import Core
 from boundedjobs._job import Job
 from boundedjobs._lanes import running_loop
-from boundedjobs._listeners import Listeners
+from boundedjobs._listeners import Listener, Listeners
 from boundedjobs._maps import results
 from boundedjobs._process import watch
 from boundedjobs._scope import Scope
 from boundedjobs.errors import NotRunnable
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
-
-    from boundedjobs._listeners import Listener
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from concurrent.futures import Executor
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 from boundedjobs import _checks
 from boundedjobs._closing import (
@@ -17,13 +18,9 @@ from boundedjobs._closing import (
     let_go,
     reopen,
 )
+from boundedjobs._core import Core
 from boundedjobs._lanes import running_loop
 from boundedjobs.errors import JobDeadlock
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
-    from boundedjobs._core import Core
 
 LIFESPAN_DRAIN = 8.0
 """Seconds that `lifespan` drains by default: `docker stop` kills after 10."""
