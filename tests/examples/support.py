@@ -73,7 +73,7 @@ class Server:
         self._reader = threading.Thread(target=self._read, args=(self.process.stdout,))
         self._reader.start()
         try:
-            self.announcement = self._lines.get(timeout=TIMEOUT)
+            self.announcement = self.next_line()
             if not self.announcement:
                 raise AssertionError(f"the server ended at once:\n{self.log()}")
         except BaseException:
@@ -88,6 +88,10 @@ class Server:
             for line in stdout:
                 self._lines.put(line)
         self._lines.put("")
+
+    def next_line(self) -> str:
+        """The next line that the server prints; empty when it has ended."""
+        return self._lines.get(timeout=TIMEOUT)
 
     @property
     def port(self) -> int:

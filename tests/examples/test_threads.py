@@ -79,7 +79,7 @@ def test_an_unrelated_sync_route_answers_as_when_idle_while_200_jobs_wait(
 def test_of_two_thousand_jobs_at_once_two_run_and_there_is_no_thread_more(
     serve_gated: Serve, gate: Gate
 ) -> None:
-    server = serve_gated()
+    server = serve_gated(CONTENT_DRAIN_TIMEOUT="0")
 
     post_many(server, 2000)
     running = [gate.next(), gate.next()]

@@ -57,7 +57,7 @@ class JobManager:
     def counts(self) -> dict[str, int]:
         """How many rows there are of each status; zero for those that none has."""
         found = self._db.execute(select(JobRow.status, func.count()).group_by(JobRow.status))
-        return {status.value: 0 for status in RowStatus} | dict(found.tuples().all())
+        return {status.value: 0 for status in RowStatus} | {row[0]: row[1] for row in found}
 
     def cancel(self, row_id: str) -> JobRow:
         """Cancel a pending job at once; ask a running one to stop at its next step.

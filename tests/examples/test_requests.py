@@ -1,0 +1,343 @@
+"""The routes: good and bad input, cancelling, retrying, a full queue, requests that break off."""
+
+import logging
+import socket
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi import FastAPI, Request, Response
+from fastapi.testclient import TestClient
+from starlette.middleware.base import BaseHTTPMiddleware, RequestResponseEndpoint
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from examples.content_app.app.main import create_app
+from tests.examples.conftest import Serve
+from tests.examples.support import FINAL, Gate, until
+
+
+@pytest.fixture
+def client(app_database: Path) -> Iterator[TestClient]:
+    """The app in this process, opened and closed."""
+    with TestClient(create_app()) as client:
+        yield client
+
+
+def finished(client: TestClient, job_id: str) -> dict[str, Any]:
+    return until(lambda: client.get(f"/jobs/{job_id}").json(), lambda job: job["status"] in FINAL)
+
+
+# ---- good input ----------------------------------------------------------------------------------
+
+
+def test_a_document_becomes_a_content_pack(client: TestClient) -> None:
+    document = (
+        "# Of bees\n\nBees make honey in a hive. The bees of one hive share its honey all winter.\n"
+    )
+    created = client.post("/jobs/create", content=document)
+    assert created.status_code == 201
+    assert created.json()["status"] == "pending"
+    assert created.json()["title"] == "Of bees"
+
+    job = finished(client, created.json()["id"])
+
+    assert created.headers["location"] == f"/jobs/{job['id']}"
+    assert (job["status"], job["percent"], job["reason"]) == ("completed", 100, None)
+    assert job["pack"]["words"] == 18
+    assert job["pack"]["sentences"] == 2
+    assert job["pack"]["reading_minutes"] == 1
+    assert job["pack"]["language"] == "en"
+    assert job["pack"]["terms"][0] == {"term": "bees", "count": 3}
+    assert "Bees make honey in a hive." in job["pack"]["summary"]
+    article = client.get(job["article_url"])
+    assert "<h1>Of bees</h1>" in article.text
+    chart = client.get(job["chart_url"])
+    assert chart.headers["content-type"] == "image/svg+xml"
+    assert ">bees</text>" in chart.text
+
+
+@pytest.mark.parametrize("document", ["x", " ", "\n", "0", "#", "\ufeff", "\U0001f600"])
+def test_a_document_of_one_character_completes(client: TestClient, document: str) -> None:
+    created = client.post("/jobs/create", content=document)
+    assert created.status_code == 201, created.text
+    assert finished(client, created.json()["id"])["status"] == "completed"
+
+
+@pytest.mark.slow
+def test_a_document_of_one_megabyte_completes_and_reports_on_its_way(client: TestClient) -> None:
+    line = "The *quick* brown fox jumps over the [lazy](https://example.org) dog, says Dr. Who.\n\n"
+    document = (line * (1_048_576 // len(line) + 1))[:1_048_576]
+    created = client.post("/jobs/create", content=document)
+    assert created.status_code == 201, created.text
+    seen: list[int] = []
+
+    def look() -> dict[str, Any]:
+        job = dict(client.get("/jobs").json()["jobs"][0])
+        seen.append(job["percent"])
+        return job
+
+    job = until(look, lambda job: job["status"] in FINAL, timeout=40)
+
+    assert (job["status"], job["size"]) == ("completed", 1_048_576)
+    assert len(set(seen)) > 4
+    assert seen == sorted(seen)
+
+
+def test_the_documents_to_try_are_accepted(client: TestClient) -> None:
+    listed = client.get("/documents").json()
+    assert len(listed) == 3
+    for document in listed:
+        text = client.get(f"/documents/{document['name']}").text
+        created = client.post("/jobs/create", content=text)
+        job = finished(client, created.json()["id"])
+        assert (job["status"], job["title"]) == ("completed", document["title"])
+
+
+# ---- bad input -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type", "status", "detail"),
+    [
+        (b"", "text/markdown", 400, "the document must have at least 1 byte, got none"),
+        (
+            b"x" * 1_048_577,
+            "text/markdown",
+            413,
+            "a document must have at most 1,048,576 bytes, got 1,048,577",
+        ),
+        (
+            "naïve".encode("latin-1"),
+            "text/markdown",
+            400,
+            "the document must be UTF-8 text, but byte 2 is 0xef (invalid continuation byte)",
+        ),
+        (
+            "text".encode("utf-16"),
+            "text/markdown",
+            400,
+            "the document must be UTF-8 text, but byte 0 is 0xff (invalid start byte)",
+        ),
+        (b"a\0b", "text/plain", 400, "the document must be text, but character 1 is a NUL"),
+        (b"x", "text/plain; charset=latin-1", 415, "the charset must be utf-8, got 'latin-1'"),
+        (
+            b"x",
+            "image/png",
+            415,
+            "the document must be posted as text/markdown or text/plain, got 'image/png'",
+        ),
+    ],
+)
+def test_a_bad_document_is_refused_with_the_reason_and_leaves_nothing_behind(
+    client: TestClient, body: bytes, content_type: str, status: int, detail: str
+) -> None:
+    answer = client.post("/jobs/create", content=body, headers={"Content-Type": content_type})
+    assert (answer.status_code, answer.json()) == (status, {"detail": detail})
+    assert client.get("/jobs").json()["jobs"] == []
+
+
+def test_a_body_without_a_length_is_refused_once_it_is_too_long(client: TestClient) -> None:
+    def chunks() -> Iterator[bytes]:
+        for _ in range(1025):
+            yield b"x" * 1024
+
+    answer = client.post("/jobs/create", content=chunks())
+    assert answer.status_code == 413
+    detail = "a document must have at most 1,048,576 bytes, got more than 1,048,576"
+    assert answer.json() == {"detail": detail}
+    assert client.get("/jobs").json()["jobs"] == []
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/jobs/nobody"),
+        ("POST", "/jobs/nobody/cancel"),
+        ("POST", "/jobs/nobody/retry"),
+        ("GET", "/jobs/nobody/article"),
+        ("GET", "/jobs/nobody/chart.svg"),
+    ],
+)
+def test_an_unknown_id_is_not_found(client: TestClient, method: str, path: str) -> None:
+    answer = client.request(method, path)
+    assert (answer.status_code, answer.json()) == (404, {"detail": "no job has the id 'nobody'"})
+
+
+def test_another_site_cannot_post(client: TestClient) -> None:
+    headers = {"Sec-Fetch-Site": "cross-site", "Content-Type": "text/plain"}
+    assert client.post("/jobs/create", content="x", headers=headers).status_code == 403
+    assert client.get("/jobs").json()["jobs"] == []
+
+
+# ---- cancel and retry ----------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_cancel_ends_a_pending_job_at_once_and_a_running_one_at_its_next_step(
+    serve_gated: Serve, gate: Gate
+) -> None:
+    server = serve_gated(CONTENT_LIMIT="1")
+    first = server.create("# First")
+    running = gate.next()
+    second = server.create("# Second")
+    server.until_status(second, "pending")
+
+    answer = server.client.post(f"/jobs/{second}/cancel")
+    assert (answer.status_code, answer.json()["status"]) == (202, "cancelled")
+
+    answer = server.client.post(f"/jobs/{first}/cancel")
+    assert (answer.json()["status"], answer.json()["cancel_requested"]) == ("generating", True)
+    running.go()
+    job = server.until_status(first, *FINAL)
+    assert (job["status"], job["reason"]) == ("cancelled", "cancelled on request")
+    assert job["pack"] is None
+
+    again = server.client.post(f"/jobs/{first}/cancel")
+    detail = "a job can be cancelled while pending or generating, not cancelled"
+    assert (again.status_code, again.json()) == (409, {"detail": detail})
+
+    # The cancelled pending one never reached its body: the next at the gate is another.
+    third = server.create("# Third")
+    held = gate.next()
+    assert held.row_id == third
+    held.go()
+    server.until_status(third, "completed")
+    result = server.client.post(f"/jobs/{third}/retry")
+    detail = "a job can be retried when it is failed, cancelled, interrupted or rejected, not "
+    assert (result.status_code, result.json()) == (409, {"detail": detail + "completed"})
+
+
+@pytest.mark.slow
+def test_a_full_queue_rejects_the_row_with_the_reason_and_retry_answers_503_until_there_is_room(
+    serve_gated: Serve, gate: Gate
+) -> None:
+    server = serve_gated(CONTENT_LIMIT="1", CONTENT_MAX_PENDING="1")
+    server.create("# Running")
+    running = gate.next()
+    waiting = server.create("# Waiting")
+    server.until_status(waiting, "pending")
+
+    refused = server.create("# One too many")  # the response is out before the queue is asked
+    job = server.until_status(refused, *FINAL)
+    assert job["status"] == "rejected"
+    assert "content" in job["reason"]  # the runner's own words, its name among them
+    assert "1" in job["reason"]
+
+    answer = server.client.post(f"/jobs/{refused}/retry")
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
+    assert answer.json()["detail"] == server.job(refused)["reason"]
+    assert server.job(refused)["status"] == "rejected"
+
+    running.go()
+    gate.next().go()
+    server.until_status(waiting, "completed")
+    answer = server.client.post(f"/jobs/{refused}/retry")
+    assert answer.status_code == 202
+    gate.next().go()
+    assert server.until_status(refused, *FINAL)["status"] == "completed"
+    # A refusal is no error of the server's.
+    assert " ERROR " not in server.log()
+
+
+# ---- requests that break off ---------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_a_client_that_leaves_right_after_the_post_leaves_no_row_stuck(serve: Serve) -> None:
+    server = serve()
+    request = (
+        b"POST /jobs/create HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/plain\r\n"
+        b"Content-Length: 11\r\n\r\nSome words."
+    )
+    for linger in (None, struct.pack("ii", 1, 0)):  # an ordinary close, and a reset
+        for _ in range(10):
+            with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
+                connection.sendall(request)
+                if linger:
+                    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+    # Whoever left before the server had read the document has no row; every other row gets its job.
+    server.until_status(server.create("# One who stays"), "completed")
+    until(server.counts, lambda counts: set(counts) == {"completed"})
+    assert server.counts()["completed"] >= 1
+
+
+class BreaksTheResponse:
+    """Raises when the response begins: it never gets out."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def broken_send(message: Message) -> None:
+            if scope.get("path") == "/jobs/create":
+                raise RuntimeError("the middleware is broken")
+            await send(message)
+
+        await self._app(scope, receive, broken_send)
+
+
+class BreaksAfterTheRoute(BaseHTTPMiddleware):
+    """Raises when it has got the response: what is left of the request is cancelled."""
+
+    async def dispatch(self, request: Request, call_next: RequestResponseEndpoint) -> Response:
+        response = await call_next(request)
+        if request.url.path == "/jobs/create":
+            raise RuntimeError("the middleware is broken")
+        return response
+
+
+class BreaksBeforeTheRoute(BaseHTTPMiddleware):
+    """Raises before the route is called."""
+
+    async def dispatch(self, request: Request, call_next: RequestResponseEndpoint) -> Response:
+        if request.url.path == "/jobs/create":
+            raise RuntimeError("the middleware is broken")
+        return await call_next(request)
+
+
+def app_with(middleware: Any) -> FastAPI:
+    app = create_app()
+    app.add_middleware(middleware)
+    return app
+
+
+@pytest.mark.parametrize("middleware", [BreaksTheResponse, BreaksAfterTheRoute])
+def test_a_middleware_that_breaks_the_response_leaves_the_row_interrupted_with_the_reason(
+    app_database: Path, middleware: Any
+) -> None:
+    with TestClient(app_with(middleware), raise_server_exceptions=False) as client:
+        assert client.post("/jobs/create", content="# Lost").status_code == 500
+        [job] = client.get("/jobs").json()["jobs"]
+        assert job["status"] == "interrupted"
+        reason = "the request that created this job broke off before the job was started"
+        assert job["reason"] == reason
+        # The row is good for another try.
+        assert client.post(f"/jobs/{job['id']}/retry").status_code == 202
+        assert finished(client, job["id"])["status"] == "completed"
+
+
+def test_a_middleware_that_breaks_before_the_route_leaves_no_row(app_database: Path) -> None:
+    app = app_with(BreaksBeforeTheRoute)
+    with TestClient(app, raise_server_exceptions=False) as client:
+        assert client.post("/jobs/create", content="# Lost").status_code == 500
+        assert client.get("/jobs").json()["jobs"] == []
+
+
+def test_a_job_whose_row_was_cancelled_before_it_was_submitted_does_nothing(
+    client: TestClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    from examples.content_app.app.api.content.jobs_routes import process_job_async
+    from examples.content_app.app.database import get_db_session
+    from examples.content_app.app.services.jobs.job_manager import JobManager
+
+    caplog.set_level(logging.INFO)
+    with get_db_session() as db:
+        job_id = JobManager(db).create_job("# Not wanted", title="Not wanted", kind="markdown").id
+    assert client.post(f"/jobs/{job_id}/cancel").json()["status"] == "cancelled"
+
+    process_job_async(job_id).result(timeout=10)
+
+    assert client.get(f"/jobs/{job_id}").json()["status"] == "cancelled"
+    assert f"job {job_id} is not this run's: nothing to do" in caplog.text
