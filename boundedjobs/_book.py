@@ -10,10 +10,10 @@ import os
 from collections import deque
 from functools import partial
 from itertools import count
-from threading import Event, RLock, get_ident
+from threading import Event, RLock, Thread, get_ident
 from time import monotonic
 from typing import TYPE_CHECKING, Any
-from weakref import finalize
+from weakref import WeakSet, finalize
 
 from boundedjobs._admission import Admission
 from boundedjobs._event import JobEvent
@@ -46,12 +46,13 @@ class Book:
         self.threads = ThreadLane(name, limit, self.lock, self.errands)
         self.waits = Waits(self.admission, self.threads)
         self.loops: Loops | None = None
-        self.home: AbstractEventLoop | None = None  # the one that entered the runner
+        self.entered: AbstractEventLoop | None = None  # the loop that entered the runner
         self.rooms: dict[Job[Any], Event] = {}  # where submitters wait for room
         self.ending: dict[Job[Any], None] = {}  # out of the queue, its end not yet heard by all
         self.closings: list[Event] = []  # set when nothing is left to do, or anew to be done
         self.lost: deque[tuple[Job[Any], BaseException | None]] = deque()
         self.losing: set[int] = set()  # the threads that end those
+        self.left_behind: WeakSet[Thread] = WeakSet()  # outlived a deadline: not waited for
         self.listener_errors = 0
         # Unique across processes by the random part, made anew in a forked child.
         self.numbers = count(int.from_bytes(os.urandom(8)) << 32)
@@ -60,6 +61,11 @@ class Book:
     def is_interrupting(self) -> bool:
         """Whether this call came in the midst of a step on the same thread."""
         return self.lock._is_owned()  # type: ignore[attr-defined,no-any-return]  # as Condition does
+
+    @property
+    def home(self) -> AbstractEventLoop | None:
+        """The loop that entered the runner, as long as it is there."""
+        return None if self.entered is None or self.entered.is_closed() else self.entered
 
     # Under the lock.
 
@@ -173,11 +179,11 @@ class Book:
         On the thread of an event loop, async listeners are scheduled: what remains to be
         told, and to be done, follows when they have ended.
         """
-        mine = None
+        mine, me = None, get_ident()
         with self.lock:
             if job._teller is not None and not again:
                 return None
-            job._teller = get_ident()
+            job._teller = me
         while (event := self._next_event(job)) is not None:
             calls = Calls(event)
             self._inside(job, calls.call_sync)
@@ -189,8 +195,10 @@ class Book:
                 heard = Event()
                 self._call_async(job, calls, heard.set)
                 heard.wait()
-                job._teller = get_ident()
+                job._teller = me
             mine = self._heard(job, calls, worker=worker) or mine
+            if job._teller != me:
+                break  # it has its place in the queue: the rest is told where it runs
         return mine
 
     def _next_event(self, job: Job[Any]) -> JobEvent | None:
@@ -242,8 +250,10 @@ class Book:
         self.carry_out()
 
     def _go_on(self, job: Job[Any], calls: Calls) -> None:
+        teller = job._teller
         self._heard(job, calls, worker=False)
-        self.tell(job, again=True)
+        if job._teller is teller:
+            self.tell(job, again=True)
 
     def _heard(self, job: Job[Any], calls: Calls, *, worker: bool) -> Job[Any] | None:
         status = calls.event._status
@@ -252,6 +262,8 @@ class Book:
             if job._events and job._events[0] is calls.event:
                 job._events.popleft()
             if status is JobStatus.PENDING:
+                if not job._events:  # else it was cancelled meanwhile: that is to be told
+                    job._teller = None
                 self.hand_over(self.admission.place(job))
         self.carry_out()
         return self.settle(job, worker=worker) if status in FINAL else None

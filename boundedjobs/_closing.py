@@ -45,6 +45,8 @@ def cancel_waiting(core: Core) -> None:
 def reopen(core: Core) -> None:
     """Accept jobs again. A closing that is still under way comes to an end."""
     with core.lock:
+        if core.exiting:
+            return
         core.admission.open()
         core.threads.recall()
         closings, core.closings = core.closings, []
@@ -80,14 +82,16 @@ def join(core: Core, deadline: float | None) -> None:
     with core.lock:
         if not core.admission.closed:
             return
-        stuck = {job._on for job in core.admission.running}
-        threads: list[Thread] = [w for w in core.threads.workers if w.ident not in stuck]
+        threads: list[Thread] = [*core.threads.workers, *core.threads.leaving]
     private = None if core.loops is None or core.admission.running else core.loops.stop()
     if private is not None:
         threads.append(private)
+    end = None if deadline is None else max(deadline, monotonic() + GRACE)
     for thread in threads:
-        if thread is not current_thread() and thread.is_alive():
-            thread.join(None if deadline is None else max(GRACE, deadline - monotonic()))
+        if thread is not current_thread() and thread not in core.left_behind:
+            thread.join(None if end is None else max(0.0, end - monotonic()))
+            if thread.is_alive():
+                core.left_behind.add(thread)
 
 
 def let_go(core: Core) -> None:
@@ -115,11 +119,16 @@ def let_go(core: Core) -> None:
     core.rest()
     if not quiet.wait(max(0.0, end - monotonic())):
         _wake_all(core)
+    with core.lock:
+        busy = {job._on for job in core.admission.running}
+        core.left_behind.update(w for w in core.threads.workers if w.ident in busy)
 
 
 def _wake_all(core: Core) -> None:
     with core.lock:
         unheard: list[Job[Any]] = [job for job in core.jobs() if not job._settled]
+        tellers = {job._teller for job in unheard}
+        core.left_behind.update(w for w in core.threads.workers if w.ident in tellers)
     if unheard:
         log_unheard(core.name, unheard)
     for job in unheard:

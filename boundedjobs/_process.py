@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import os
 import threading
 from importlib import import_module
@@ -10,7 +9,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 from weakref import WeakSet
 
-from boundedjobs._closing import close, deadline_in, drain_patiently
+from boundedjobs._closing import cancel_waiting, close, deadline_in, drain_patiently
 
 if TYPE_CHECKING:
     from boundedjobs._core import Core
@@ -20,38 +19,52 @@ if TYPE_CHECKING:
 _lock = threading.Lock()
 _cores: WeakSet[Core] = WeakSet()
 _hooked = False
+_exiting = False
 
 
 def watch(core: Core) -> None:
     """See to it that `core` is drained when the interpreter exits, and empty in a fork."""
-    global _hooked
+    global _hooked, _exiting
     with _lock:
+        if not _hooked:
+            _hooked = True
+            getattr(os, "register_at_fork", lambda **_: None)(after_in_child=_after_fork)
+            try:
+                # The last to register is called first: while the pools that jobs may use
+                # (asyncio.to_thread) still work.
+                import_module("concurrent.futures.thread")
+                # As that module does: from 3.12 on no thread can be started when the public
+                # hook, atexit, is called, and jobs may need some.
+                threading._register_atexit(_at_exit)  # type: ignore[attr-defined]
+            except RuntimeError:  # too late
+                _exiting = True
+        if _exiting:  # nobody would wait for its jobs any more
+            core.exiting = core.admission.closed = True
         _cores.add(core)
-        if _hooked:
-            return
-        _hooked = True
-        getattr(os, "register_at_fork", lambda **_: None)(after_in_child=_after_fork)
-        try:
-            # The last to register is called first: while the pools that jobs may use
-            # (asyncio.to_thread) still work.
-            import_module("concurrent.futures.thread")
-
-            # As that module does: from 3.12 on no thread can be started when the public
-            # hook, atexit, is called, and jobs may need some.
-            threading._register_atexit(_at_exit)  # type: ignore[attr-defined]
-        except RuntimeError:  # the interpreter is exiting already
-            atexit.register(_at_exit)
 
 
 def _at_exit() -> None:
+    global _exiting
     with _lock:
+        _exiting = True
         cores = list(_cores)
     began = monotonic()
     for core in cores:
         core.exiting = True
         close(core, cancel_pending=False)
+    first: BaseException | None = None
     for core in cores:
-        drain_patiently(core, deadline_in(core.drain_timeout, began), raised=False)
+        if core.loops is not None:
+            core.loops.reap(stopped=True)  # nobody is left to run them again
+        if first is not None:
+            cancel_waiting(core)
+        try:
+            deadline = deadline_in(core.drain_timeout, began)
+            drain_patiently(core, deadline, raised=first is not None)
+        except BaseException as exc:  # noqa: BLE001 - Ctrl-C: raised when all are seen to
+            first = exc
+    if first is not None:
+        raise first
 
 
 def _after_fork() -> None:

@@ -78,7 +78,10 @@ class Scope(Executor):
         if self._leave():
             raised = exc_type is not None
             close(self._core, cancel_pending=raised)
-            self._wait(deadline_in(self._core.drain_timeout), "leaving 'with'", raised=raised)
+            try:
+                self._wait(deadline_in(self._core.drain_timeout), "leaving 'with'", raised=raised)
+            finally:
+                self._forget_home()
 
     async def __aenter__(self) -> Self:
         self._enter()
@@ -108,15 +111,20 @@ class Scope(Executor):
             self._entries += 1
             closed = core.admission.closed
             if core.home is None:
-                core.home = running_loop()
+                core.entered = running_loop()
         if closed:
             reopen(core)
 
     def _leave(self) -> bool:
         """Count an exit; return whether it is the last."""
         with self._core.lock:
-            self._entries -= 1
+            self._entries = max(0, self._entries - 1)  # ExitStack.push() leaves without entering
             return self._entries == 0
+
+    def _forget_home(self) -> None:
+        with self._core.lock:
+            if self._entries == 0:
+                self._core.entered = None
 
     def _wait(self, deadline: float | None, form: str, *, raised: bool) -> None:
         core = self._core
@@ -154,9 +162,7 @@ class Scope(Executor):
                 let_go(core)
             raise
         finally:
-            with core.lock:
-                if self._entries == 0:
-                    core.home = None
+            self._forget_home()
 
     async def _drained(self, timeout: float | None) -> None:
         from asyncio import get_running_loop

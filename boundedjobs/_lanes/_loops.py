@@ -92,7 +92,7 @@ class LoopLane:
         for errand in errands:
             errand.lost(exc)
         for task in tasks:
-            if self.loop is not None and self.loop.is_closed():
+            if self.loop is None or not self.loop.is_running():
                 coroutine = task.get_coro()
                 if coroutine is not None:
                     call(coroutine.close, (), {})  # runs its `finally` clauses
@@ -221,14 +221,12 @@ class Loops:
             self._private = PrivateLane(self._name, self._lock, self._errands)
         return self._private
 
-    def reap(self) -> None:
-        """See to the jobs of loops that have been closed without a word."""
+    def reap(self, *, stopped: bool = False) -> None:
+        """See to the jobs of loops that have been closed, or have `stopped`, without a word."""
         with self._lock:
-            closed = [lane for loop, lane in self._lanes.items() if loop.is_closed()]
-            for lane in closed:
-                if lane.loop is not None:
-                    self._lanes.pop(lane.loop, None)
-        for lane in closed:
+            dead = [o for o in self._lanes if o.is_closed() or (stopped and not o.is_running())]
+            lanes = [self._lanes.pop(loop) for loop in dead]
+        for lane in lanes:
             lane.abandon()
 
     def stop(self) -> Thread | None:

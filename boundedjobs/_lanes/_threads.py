@@ -45,7 +45,7 @@ class Worker(Thread):
                 while job is not None:
                     job = host.run(job)
                 del host  # an idle worker must not keep its runner alive
-                job = lane.wait()
+                job = lane.wait(self)
         finally:
             lane.leave(self)
 
@@ -68,6 +68,7 @@ class ThreadLane:
         # Guarded by the lock. `_spare` is the workers that wait at `_ready` less the jobs
         # that lie there; below zero, a worker that is busy now will find a job there.
         self.workers: dict[Worker, None] = {}
+        self.leaving: dict[Worker, None] = {}  # these take no more jobs
         self._spare = 0
         self._ready: SimpleQueue[Job[Any] | None] = SimpleQueue()
         self._dismissed = False
@@ -96,22 +97,29 @@ class ThreadLane:
             self.leave(worker)
             job._keeper.lose(job, exc)  # type: ignore[attr-defined]  # the runner's core is a Host
 
-    def wait(self) -> Job[Any] | None:
+    def wait(self, worker: Worker) -> Job[Any] | None:
         """Wait, as a worker, for a job; None: leave."""
-        with self._lock:
-            if self._dismissed and self._spare >= 0:
-                return None
-            self._spare += 1
-            ready = self._ready
-        job = ready.get()
-        if job is None:
-            ready.put(None)  # the next one
-        return job
+        while True:
+            with self._lock:
+                if self._dismissed and self._spare >= 0:
+                    # In one step with the decision: no job is left to one that leaves.
+                    self.leaving[worker] = self.workers.pop(worker, None)
+                    return None
+                self._spare += 1
+                ready = self._ready
+            job = ready.get()
+            if job is not None:
+                return job
+            ready.put(None)  # the next one; and look again: it may have been opened anew
+            with self._lock:
+                if ready is self._ready:
+                    self._spare -= 1
 
     def leave(self, worker: Worker) -> None:
         """A worker ends."""
         with self._lock:
             self.workers.pop(worker, None)
+            self.leaving.pop(worker, None)
 
     def dismiss(self) -> None:
         """Let the workers go: the idle ones now, the others when they become idle."""
