@@ -3,6 +3,7 @@
 import logging
 import socket
 import struct
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,9 @@ from starlette.middleware.base import BaseHTTPMiddleware, RequestResponseEndpoin
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from examples.content_app.app.main import create_app
+from examples.content_app.app.services.content.pack import make_pack
 from tests.examples.conftest import Serve
-from tests.examples.support import FINAL, Gate, until
+from tests.examples.support import FINAL, TIMEOUT, Gate, until
 
 
 @pytest.fixture
@@ -341,3 +343,37 @@ def test_a_job_whose_row_was_cancelled_before_it_was_submitted_does_nothing(
 
     assert client.get(f"/jobs/{job_id}").json()["status"] == "cancelled"
     assert f"job {job_id} is not this run's: nothing to do" in caplog.text
+
+
+def test_a_run_that_was_interrupted_cannot_write_over_the_run_of_a_retry(
+    app_database: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    from examples.content_app.app.api.content.jobs_routes import runner
+    from examples.content_app.app.services.jobs import job_processor
+
+    first_started, let_first_go = threading.Event(), threading.Event()
+
+    def slow_the_first_time(source: str, kind: str, report: Any, check: Any) -> Any:
+        if not first_started.is_set():
+            first_started.set()
+            assert let_first_go.wait(TIMEOUT)
+            return make_pack(source, kind, lambda *_: None, lambda: None)  # deaf: goes on
+        return make_pack(source, kind, report, check)
+
+    monkeypatch.setattr(job_processor, "make_pack", slow_the_first_time)
+    try:
+        with TestClient(create_app()) as client:
+            job_id = client.post("/jobs/create", content="# Once").json()["id"]
+            assert first_started.wait(TIMEOUT)
+            runner.shutdown(timeout=0)  # the deadline of a deploy
+            assert client.get(f"/jobs/{job_id}").json()["status"] == "interrupted"
+        with TestClient(create_app()) as client:
+            assert client.post(f"/jobs/{job_id}/retry").status_code == 202
+            before = finished(client, job_id)
+            assert before["status"] == "completed"
+            let_first_go.set()
+            message = f"job {job_id} was ended meanwhile: its content pack is dropped"
+            until(lambda: caplog.text, lambda text: message in text)
+            assert client.get(f"/jobs/{job_id}").json() == before
+    finally:
+        let_first_go.set()

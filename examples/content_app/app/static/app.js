@@ -48,7 +48,7 @@ function meta(job) {
   const parts = [size(job.size), `created ${new Date(job.created_at).toLocaleTimeString()}`];
   if (job.started_at && job.finished_at) {
     const seconds = (new Date(job.finished_at) - new Date(job.started_at)) / 1000;
-    parts.push(`ran ${seconds.toFixed(seconds < 10 ? 1 : 0)} s`);
+    parts.push(seconds < 0.1 ? "ran under 0.1 s" : `ran ${seconds.toFixed(seconds < 10 ? 1 : 0)} s`);
   }
   return parts.join(" · ");
 }

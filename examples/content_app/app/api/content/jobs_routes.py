@@ -62,7 +62,7 @@ async def created_ids() -> AsyncIterator[list[str]]:
         yield ids
     finally:
         if ids:
-            with CancelScope(shield=True):
+            with CancelScope(shield=True):  # the newest FastAPI does so itself
                 await run_in_threadpool(
                     interrupt_if_never_submitted,
                     ids,
