@@ -91,7 +91,7 @@ class Bodies(Book):
             if close is not None:
                 call(close, (), {})
         from_outside = task.cancelling() > 0 or (
-            isinstance(exc, GeneratorExit) and task.get_loop().is_closed()
+            isinstance(exc, GeneratorExit) and not task.get_loop().is_running()
         )
         try:
             self._ended(job, result, exc, from_outside=from_outside)
