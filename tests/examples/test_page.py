@@ -89,7 +89,7 @@ def test_a_job_is_created_progresses_and_its_result_opens_in_place(
     assert page.text(".job .facts .words") == "15"
     assert "The bees of one hive share its honey" in page.text(".job .summary")
     loaded = "return document.querySelector('.job .chart').naturalWidth"
-    until(lambda: page.script(loaded), lambda width: width == 640)
+    until(lambda: page.script(loaded), lambda width: width == 420)
     browser.switch_to.frame(page.find(".job iframe"))
     until(lambda: page.text("body"), lambda text: "Of bees" in text)
     # The article has its style: the sandbox lets that much through.

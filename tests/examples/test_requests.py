@@ -14,8 +14,12 @@ from fastapi.testclient import TestClient
 from starlette.middleware.base import BaseHTTPMiddleware, RequestResponseEndpoint
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from examples.content_app.app.api.content.jobs_routes import process_job_async, runner
+from examples.content_app.app.database import get_db_session
 from examples.content_app.app.main import create_app
 from examples.content_app.app.services.content.pack import make_pack
+from examples.content_app.app.services.jobs import job_processor
+from examples.content_app.app.services.jobs.job_manager import JobManager
 from tests.examples.conftest import Serve
 from tests.examples.support import FINAL, TIMEOUT, Gate, until
 
@@ -330,10 +334,6 @@ def test_a_middleware_that_breaks_before_the_route_leaves_no_row(app_database: P
 def test_a_job_whose_row_was_cancelled_before_it_was_submitted_does_nothing(
     client: TestClient, caplog: pytest.LogCaptureFixture
 ) -> None:
-    from examples.content_app.app.api.content.jobs_routes import process_job_async
-    from examples.content_app.app.database import get_db_session
-    from examples.content_app.app.services.jobs.job_manager import JobManager
-
     caplog.set_level(logging.INFO)
     with get_db_session() as db:
         job_id = JobManager(db).create_job("# Not wanted", title="Not wanted", kind="markdown").id
@@ -345,12 +345,20 @@ def test_a_job_whose_row_was_cancelled_before_it_was_submitted_does_nothing(
     assert f"job {job_id} is not this run's: nothing to do" in caplog.text
 
 
+def test_a_row_that_was_never_submitted_is_marked_when_the_app_is_closed(
+    app_database: Path,
+) -> None:
+    with TestClient(create_app()), get_db_session() as db:
+        job_id = JobManager(db).create_job("# Late", title="Late", kind="markdown").id
+    with get_db_session() as db:
+        row = JobManager(db).get(job_id)
+    assert row.status == "interrupted"
+    assert row.reason == "the server was stopped before this job started"
+
+
 def test_a_run_that_was_interrupted_cannot_write_over_the_run_of_a_retry(
     app_database: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    from examples.content_app.app.api.content.jobs_routes import runner
-    from examples.content_app.app.services.jobs import job_processor
-
     first_started, let_first_go = threading.Event(), threading.Event()
 
     def slow_the_first_time(source: str, kind: str, report: Any, check: Any) -> Any:

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from xml.etree import ElementTree
 
 _ROW = 30
-_WIDTH = 640
-_LABELS = 200
+_WIDTH = 420  # not much more than a phone's, lest it be shrunk until nobody can read it
+_LABELS = 150
+_LONGEST_LABEL = 18
 _STYLE = """
 text { font: 14px system-ui, sans-serif; fill: #24292f; }
 .bar { fill: #3d6fb4; }
@@ -36,7 +37,7 @@ def bar_chart(counted: Sequence[tuple[str, int]]) -> str:
     highest = max((count for _, count in counted), default=1)
     for number, (name, count) in enumerate(counted):
         middle = 5 + _ROW * number + _ROW // 2
-        length = max(2, round((_WIDTH - _LABELS - 70) * count / highest))
+        length = max(2, round((_WIDTH - _LABELS - 60) * count / highest))
         _text(svg, _LABELS - 10, middle + 5, _visible(name), {"text-anchor": "end"})
         ElementTree.SubElement(
             svg,
@@ -61,4 +62,4 @@ def _text(svg: ElementTree.Element, x: int, y: int, text: str, more: dict[str, s
 
 
 def _visible(name: str) -> str:
-    return name if len(name) <= 24 else name[:23] + "…"
+    return name if len(name) <= _LONGEST_LABEL else name[: _LONGEST_LABEL - 1] + "…"

@@ -35,7 +35,8 @@ def sentences(paragraph: str, language: str) -> Iterator[str]:
     with the square of what it is given.
     """
     for stretch in _STRETCH.findall(paragraph):
-        for sentence in sentencex.segment(language, stretch):
+        # The module is compiled: pyright cannot look into it.
+        for sentence in sentencex.segment(language, stretch):  # pyright: ignore[reportAttributeAccessIssue]
             if stripped := sentence.strip():
                 yield stripped
 
