@@ -1,0 +1,277 @@
+"""Slots, queue and overflow against a naive model: what is decided, exhaustively."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Any
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+)
+
+from boundedjobs._admission import Admission, Verdict
+
+
+class Machine(RuleBasedStateMachine):
+    """Every call, in any order, beside plain lists that do the arithmetic by hand."""
+
+    @initialize(limit=st.integers(1, 4), max_pending=st.none() | st.integers(0, 4))
+    def begin(self, limit: int, max_pending: int | None) -> None:
+        self.it: Admission[int] = Admission(limit, max_pending)
+        self.limit, self.max_pending = limit, max_pending
+        self.closed = False
+        self.outside: list[int] = []
+        self.arriving: list[int] = []
+        self.pending: list[int] = []
+        self.running: list[int] = []
+        self.gone: list[int] = []
+        self.count = 0
+
+    def room(self) -> bool:
+        if self.max_pending is None:
+            return True
+        free = self.limit - len(self.running)
+        waiting = len(self.arriving) + len(self.pending) - free
+        return waiting < self.max_pending
+
+    def started(self) -> list[int]:
+        """Who gets the free slots, in their order."""
+        free = self.limit - len(self.running)
+        first, self.pending = self.pending[:free], self.pending[free:]
+        self.running += first
+        return first
+
+    @rule(may_wait=st.booleans())
+    def submit(self, may_wait: bool) -> None:
+        item, self.count = self.count, self.count + 1
+        verdict = self.it.submit(item, may_wait=may_wait)
+        if self.closed:
+            expected = Verdict.CLOSED
+        elif self.room() and not self.outside:
+            expected = Verdict.ACCEPTED
+            self.arriving.append(item)
+        elif may_wait:
+            expected = Verdict.WAIT
+            self.outside.append(item)
+        else:
+            expected = Verdict.FULL
+        if expected in (Verdict.CLOSED, Verdict.FULL):
+            self.gone.append(item)
+        assert verdict is expected
+
+    @precondition(lambda self: self.arriving)
+    @rule(data=st.data())
+    def place(self, data: st.DataObject) -> None:
+        item = data.draw(st.sampled_from(self.arriving))
+        self.arriving.remove(item)
+        self.pending.append(item)
+        assert self.it.place(item) == self.started()
+
+    @precondition(lambda self: self.pending or self.running or self.gone or self.outside)
+    @rule(data=st.data())
+    def place_what_does_not_arrive(self, data: st.DataObject) -> None:
+        others = [*self.outside, *self.pending, *self.running, *self.gone]
+        assert self.it.place(data.draw(st.sampled_from(others))) == []
+
+    @precondition(lambda self: self.count)
+    @rule(data=st.data())
+    def remove(self, data: st.DataObject) -> None:
+        item = data.draw(st.integers(0, self.count - 1))
+        for place in (self.outside, self.arriving, self.pending, self.running):
+            if item in place:
+                place.remove(item)
+                self.gone.append(item)
+        assert self.it.remove(item) == self.started()
+
+    @rule()
+    def start(self) -> None:
+        assert self.it.start() == []  # whoever could start has been told to
+
+    @rule()
+    def let_in(self) -> None:
+        accepted: list[int] = []
+        while self.outside and self.room():
+            accepted.append(self.outside.pop(0))
+            self.arriving.append(accepted[-1])
+        assert self.it.let_in() == accepted
+
+    @rule()
+    def close(self) -> None:
+        self.closed = True
+        refused, self.outside = self.outside, []
+        self.gone += refused
+        assert self.it.close() == refused
+
+    @rule()
+    def open(self) -> None:
+        self.closed = False
+        self.it.open()
+
+    @rule()
+    def give_up(self) -> None:
+        waiting = [*self.arriving, *self.pending]
+        self.gone += waiting
+        self.arriving, self.pending = [], []
+        assert self.it.give_up() == waiting
+
+    @invariant()
+    def stands_as_the_model(self) -> None:
+        it = self.it
+        assert (list(it.outside), list(it.arriving)) == (self.outside, self.arriving)
+        assert (list(it.pending), list(it.running)) == (self.pending, self.running)
+        assert it.closed is self.closed
+
+    @invariant()
+    def never_more_than_the_limit_run(self) -> None:
+        assert len(self.it.running) <= self.limit
+
+    @invariant()
+    def no_slot_is_free_while_somebody_waits_for_one(self) -> None:
+        assert not self.it.pending or len(self.it.running) == self.limit
+
+    @invariant()
+    def never_more_than_max_pending_wait(self) -> None:
+        if self.max_pending is not None:
+            assert len(self.it.pending) <= self.max_pending
+
+    @invariant()
+    def nothing_is_lost_and_nothing_is_in_two_places(self) -> None:
+        it = self.it
+        everywhere = [*it.outside, *it.arriving, *it.pending, *it.running, *self.gone]
+        assert sorted(everywhere) == list(range(self.count))
+
+
+TestAdmission = pytest.mark.timeout(60)(Machine.TestCase)
+TestAdmission.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+
+
+def filled(limit: int, max_pending: int | None, items: int) -> Admission[int]:
+    admission: Admission[int] = Admission(limit, max_pending)
+    for item in range(items):
+        assert admission.submit(item, may_wait=False) is Verdict.ACCEPTED
+        admission.place(item)
+    return admission
+
+
+@pytest.mark.parametrize("limit", [1, 2, 7])
+@pytest.mark.parametrize("max_pending", [0, 1, 5])
+def test_exactly_limit_plus_max_pending_fit(limit: int, max_pending: int) -> None:
+    admission = filled(limit, max_pending, limit + max_pending)
+    assert admission.submit(-1, may_wait=False) is Verdict.FULL
+    assert len(admission.running) == limit
+
+
+def test_those_who_arrive_count_before_they_have_their_place() -> None:
+    admission: Admission[int] = Admission(2, 1)
+    verdicts = [admission.submit(item, may_wait=False) for item in range(4)]
+    assert verdicts == [Verdict.ACCEPTED] * 3 + [Verdict.FULL]
+    assert not admission.running
+
+
+def test_a_slot_goes_to_whoever_waits_longest() -> None:
+    admission = filled(1, None, 5)
+    order = [admission.remove(item) for item in range(5)]
+    assert order == [[1], [2], [3], [4], []]
+
+
+def test_one_who_is_taken_out_of_the_midst_is_passed_over() -> None:
+    admission = filled(1, None, 4)
+    assert admission.remove(2) == []
+    assert admission.remove(0) == [1]
+    assert admission.remove(1) == [3]
+
+
+def test_nobody_overtakes_those_who_wait_outside() -> None:
+    admission = filled(1, 0, 1)
+    assert admission.submit(1, may_wait=True) is Verdict.WAIT
+    assert admission.remove(0) == []
+    assert admission.submit(2, may_wait=False) is Verdict.FULL
+    assert admission.submit(3, may_wait=True) is Verdict.WAIT
+    assert admission.let_in() == [1]
+    assert admission.place(1) == [1]
+
+
+def test_who_still_runs_keeps_the_slot_across_closing_and_opening() -> None:
+    admission = filled(1, None, 2)
+    admission.close()
+    assert admission.give_up() == [1]
+    admission.open()
+    assert admission.submit(2, may_wait=False) is Verdict.ACCEPTED
+    assert admission.place(2) == []
+    assert admission.remove(0) == [2]
+
+
+def test_what_was_accepted_before_closing_still_runs() -> None:
+    admission = filled(1, None, 2)
+    admission.close()
+    assert admission.remove(0) == [1]
+
+
+class Interrupted(OrderedDict[int, None]):
+    """Raises once, as Ctrl-C may, in the midst of a change of place."""
+
+    armed = True
+
+    def __delitem__(self, item: int) -> None:
+        if self.armed:
+            self.armed = False
+            raise KeyboardInterrupt
+        super().__delitem__(item)
+
+
+def interrupt(admission: Any, place: str) -> None:
+    setattr(admission, place, Interrupted(getattr(admission, place)))
+
+
+def run_dry(admission: Admission[int]) -> list[int]:
+    """Let everybody run to the end, whoever is first; return the order."""
+    order = []
+    while admission.running:
+        order.append(next(iter(admission.running)))
+        admission.remove(order[-1])
+        for item in admission.let_in():
+            admission.place(item)
+    return order
+
+
+def test_a_start_that_was_cut_off_can_be_done_again_and_loses_nobody() -> None:
+    admission = filled(2, None, 5)
+    interrupt(admission, "pending")
+    with pytest.raises(KeyboardInterrupt):
+        admission.remove(0)
+    admission.start()
+    assert len(admission.running) == 2
+    assert run_dry(admission) == [1, 2, 3, 4]
+    assert not admission.pending
+
+
+def test_a_placing_that_was_cut_off_can_be_done_again_and_loses_nobody() -> None:
+    admission = filled(1, None, 2)
+    admission.submit(2, may_wait=False)
+    interrupt(admission, "arriving")
+    with pytest.raises(KeyboardInterrupt):
+        admission.place(2)
+    assert admission.place(2) == []
+    assert not admission.arriving
+    assert run_dry(admission) == [0, 1, 2]
+
+
+def test_a_letting_in_that_was_cut_off_can_be_done_again_and_loses_nobody() -> None:
+    admission = filled(1, 0, 1)
+    for item in (1, 2):
+        assert admission.submit(item, may_wait=True) is Verdict.WAIT
+    interrupt(admission, "outside")
+    admission.remove(0)
+    with pytest.raises(KeyboardInterrupt):
+        admission.let_in()
+    assert 1 in admission.arriving
+    admission.outside.pop(1, None)  # as the submitter does who was waiting
+    assert admission.place(1) == [1]
+    assert run_dry(admission) == [1, 2]
