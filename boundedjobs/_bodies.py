@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import sys
-from concurrent.futures import Future
 from functools import partial
 from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
 from boundedjobs._book import Book
-from boundedjobs._callables import is_awaitable
-from boundedjobs._failure import call, capture
+from boundedjobs._callables import close_coroutine, must_be_awaited
+from boundedjobs._failure import call, capture, trace_of
 from boundedjobs._job import Job, current
 from boundedjobs._log import log_failed, log_late
 from boundedjobs._status import FINAL, JobStatus
@@ -50,7 +49,7 @@ class Bodies(Book):
             return self._ended_late(job, None, None, worker=True)
         assert job._fn is not None
         result, exc = call(job._fn, job.args, job.kwargs)
-        if exc is None and is_awaitable(result) and not isinstance(result, Future):
+        if exc is None and must_be_awaited(result):
             job._awaitable = result
             return None
         return self._ended(job, result, exc, worker=True)
@@ -87,11 +86,9 @@ class Bodies(Book):
         except BaseException as raised:  # noqa: BLE001 - a body may raise anything; it is the job's outcome
             exc = raised
         finally:
-            close = getattr(awaitable, "close", None)
-            if close is not None:
-                call(close, (), {})
+            close_coroutine(awaitable)
         from_outside = task.cancelling() > 0 or (
-            isinstance(exc, GeneratorExit) and not task.get_loop().is_running()
+            issubclass(type(exc), GeneratorExit) and not task.get_loop().is_running()
         )
         try:
             self._ended(job, result, exc, from_outside=from_outside)
@@ -139,7 +136,7 @@ class Bodies(Book):
             late = job._status is not JobStatus.RUNNING
             if not late:
                 job._result, job._exception, job._failure = result, exc, failure
-                job._trace = None if exc is None else exc.__traceback__
+                job._trace = None if exc is None else trace_of(exc)
                 self.note(job, status)
             # Nearly every job: nothing to tell or to log, and so it ends here and now.
             at_once = status is JobStatus.SUCCEEDED and not job._events and not late
@@ -235,11 +232,12 @@ def _interrupted(message: str, cause: BaseException | None) -> JobInterrupted:
 
 def _outcome(job: Job[Any], exc: BaseException, *, from_outside: bool) -> Outcome:
     """What a body that raised makes of its job."""
+    # issubclass(type(exc), ...), for isinstance would ask the exception itself.
     asyncio = sys.modules.get("asyncio")
-    cancelled = asyncio is not None and isinstance(exc, asyncio.CancelledError)
-    if job._asked and (isinstance(exc, JobCancelled) or (cancelled and job._on is not None)):
+    cancelled = asyncio is not None and issubclass(type(exc), asyncio.CancelledError)
+    if job._asked and (issubclass(type(exc), JobCancelled) or (cancelled and job._on is not None)):
         return JobStatus.CANCELLED, None, None
-    if from_outside and (cancelled or isinstance(exc, GeneratorExit)):
+    if from_outside and (cancelled or issubclass(type(exc), GeneratorExit)):
         error = _interrupted("the task was cancelled from outside: its loop is torn down", exc)
         return JobStatus.INTERRUPTED, error, capture(error, "loop")
     return JobStatus.FAILED, exc, capture(exc, "call")

@@ -17,8 +17,8 @@ from weakref import WeakSet, finalize
 
 from boundedjobs._admission import Admission
 from boundedjobs._event import JobEvent
+from boundedjobs._here import running_loop, running_task
 from boundedjobs._job import Job, current
-from boundedjobs._lanes import running_loop, running_task
 from boundedjobs._lanes._threads import ThreadLane
 from boundedjobs._listeners import Calls
 from boundedjobs._status import FINAL, JobStatus
@@ -140,15 +140,20 @@ class Book:
     def jobs(self) -> list[Job[Any]]:
         """Every job that has been handed in and not been let go of yet."""
         admission = self.admission
-        return [
-            *admission.outside,
-            *admission.arriving,
-            *admission.pending,
-            *admission.running,
-            *self.ending,
-        ]
+        waiting = [*admission.outside, *admission.arriving, *admission.pending]
+        return list(dict.fromkeys([*waiting, *admission.running, *self.ending]))
 
     # Outside the lock.
+
+    def reap(self, *, stopped: bool = False) -> None:
+        """See to the jobs of loops that are closed, or have `stopped`, without a word."""
+        if self.loops is not None:
+            self.loops.reap(stopped=stopped)
+
+    def count_error(self) -> None:
+        """A listener has raised, or could not hear."""
+        with self.lock:
+            self.listener_errors += 1
 
     def carry_out(self) -> None:
         """Do what has been recorded: start threads, wake loops, take up what was put off."""
@@ -185,7 +190,7 @@ class Book:
                 return None
             job._teller = me
         while (event := self._next_event(job)) is not None:
-            calls = Calls(event)
+            calls = Calls(event, self.count_error)
             self._inside(job, calls.call_sync)
             if calls.left:
                 if running_loop() is not None:
@@ -208,8 +213,11 @@ class Book:
                 return job._events[0]
             job._teller = None
             told, job._on_told = job._on_told, None
+            over = job._settled and not job._active
         if told is not None:
             told()
+        if over:
+            job._drop()
         return None
 
     def _inside(self, job: Job[Any], fn: Callable[[], None]) -> None:
@@ -217,7 +225,7 @@ class Book:
         context = job._context
         if context is None or current.get(None) is job:
             fn()
-        elif job._active:  # the body may be inside it on another thread
+        elif job._on is not None:  # the body may be inside it on another thread
             context.copy().run(_enter, job, fn)
         else:
             context.run(_enter, job, fn)
@@ -258,7 +266,6 @@ class Book:
     def _heard(self, job: Job[Any], calls: Calls, *, worker: bool) -> Job[Any] | None:
         status = calls.event._status
         with self.lock:
-            self.listener_errors += calls.errors
             if job._events and job._events[0] is calls.event:
                 job._events.popleft()
             if status is JobStatus.PENDING:
@@ -299,7 +306,7 @@ class Book:
             callbacks = job._settle(self.lock)
             for callback in callbacks:
                 job._call_back(callback)
-        if not job._active:
+        if not job._active and job._teller is None:
             job._drop()
         if self.errands or self.put_off:
             self.carry_out()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Future
 from enum import Enum
 from functools import partial
 from inspect import (
@@ -11,8 +12,10 @@ from inspect import (
     CO_ITERABLE_COROUTINE,
     iscoroutinefunction,
 )
-from types import FunctionType, GeneratorType, MethodType
+from types import CoroutineType, FunctionType, GeneratorType, MethodType
 from typing import Any, Final
+
+from boundedjobs._failure import call
 
 
 class Kind(Enum):
@@ -46,13 +49,27 @@ def kind_of(fn: Any) -> Kind:
     return Kind.GENERATOR if flags & (CO_GENERATOR | CO_ASYNC_GENERATOR) else Kind.SYNC
 
 
-def is_awaitable(value: object) -> bool:
-    """Whether `value` can be awaited; as `inspect.isawaitable`, in less time."""
+def must_be_awaited(value: object) -> bool:
+    """Whether what a call returned is an awaitable that stands for its result.
+
+    A `concurrent.futures.Future`, a `Job` included, is a plain result. Never raises, and
+    asks the type alone: the value may be a proxy that answers nothing.
+    """
     if value is None:
         return False
-    if type(value) is GeneratorType:
-        return bool(value.gi_code.co_flags & CO_ITERABLE_COROUTINE)
-    return hasattr(type(value), "__await__")
+    cls = type(value)
+    if cls is GeneratorType:
+        return bool(value.gi_code.co_flags & CO_ITERABLE_COROUTINE)  # type: ignore[attr-defined]
+    try:
+        return hasattr(cls, "__await__") and not issubclass(cls, Future)
+    except Exception:  # noqa: BLE001 - a metaclass may raise anything
+        return False
+
+
+def close_coroutine(awaitable: object) -> None:
+    """Close a coroutine that nobody will await; anything else is not ours to close."""
+    if type(awaitable) in (CoroutineType, GeneratorType):
+        call(awaitable.close, (), {})  # type: ignore[attr-defined]
 
 
 def name_of(fn: Any) -> str:

@@ -66,8 +66,7 @@ def check_may_wait(core: Core, form: str) -> None:
 
 def drain(core: Core, deadline: float | None) -> None:
     """Wait until every job has ended and the threads have left; at `deadline` let go."""
-    if core.loops is not None:
-        core.loops.reap()
+    core.reap()
     done = Event()
     with core.lock:
         core.closings.append(done)

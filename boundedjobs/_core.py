@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from boundedjobs._admission import Verdict
 from boundedjobs._bodies import Bodies
 from boundedjobs._failure import capture
+from boundedjobs._here import running_loop
 from boundedjobs._job import Job
-from boundedjobs._lanes import running_loop
 from boundedjobs._status import FINAL, JobStatus
 from boundedjobs._waits import own_job
 from boundedjobs.errors import (
@@ -110,6 +110,7 @@ class Core(Bodies):
         failure = capture(error, "admission")
         with self.lock:
             job._failure, job._exception = failure, error
+            self.ending[job] = None
             self.note(job, JobStatus.REJECTED)
         self.conclude(job)
 
@@ -168,8 +169,6 @@ class Core(Bodies):
         Raises `JobDeadlock` if it could never end; else returns what `end_wait` takes.
         """
         loop = running_loop()
-        if self.loops is not None:
-            self.loops.reap()
         waiter = own_job(self)
         with self.lock:
             if target is not None and target._settled:

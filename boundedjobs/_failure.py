@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from traceback import TracebackException
+from traceback import TracebackException, format_tb
 from types import TracebackType
 from typing import Any, Literal, TypeVar
 
@@ -13,7 +13,8 @@ T = TypeVar("T")
 
 Phase = Literal["call", "timeout", "drain", "start", "admission", "loop", "fork", "executor"]
 
-_PACKAGE = __name__.partition(".")[0]
+_FOLDER = __file__.removesuffix("_failure.py")
+_TRACEBACK: Any = BaseException.__dict__["__traceback__"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +61,10 @@ def capture(exc: BaseException, phase: Phase) -> Failure:
 
     Never raises: an exception that can't be shown is described as far as it goes.
     """
+    tb = _trimmed(trace_of(exc))
+    set_trace(exc, tb)
+    location, name = _location(tb), type_name(type(exc))
     try:
-        tb = _trimmed(exc.__traceback__)
-        location = _location(tb or exc.__traceback__)
-        name = type_name(type(exc))
         shown = TracebackException(
             type(exc),
             exc,
@@ -73,18 +74,35 @@ def capture(exc: BaseException, phase: Phase) -> Failure:
             max_group_depth=sys.maxsize,
         )
         message, text = str(shown), "".join(shown.format())
-        exc.__traceback__ = tb
-    except BaseException as problem:  # noqa: BLE001 - user code: __str__, __notes__, a linecache loader
-        name, location = type(exc).__qualname__, ""
-        message = f"<could not be shown: {type(problem).__name__}>"
-        text = f"{name}: {message}\n"
-    return Failure(name, message, phase, location, text)
+    except BaseException as problem:  # noqa: BLE001 - user code: __notes__, a linecache loader
+        message = f"<could not be shown: {type_name(type(problem))}>"
+        frames = call(format_tb, (tb,), {})[0] or []
+        head = "Traceback (most recent call last):\n" if frames else ""
+        text = f"{head}{''.join(frames)}{name}: {message}\n"
+    return Failure(name, _plain(message), phase, _plain(location), _plain(text))
+
+
+def trace_of(exc: BaseException) -> TracebackType | None:
+    """The traceback of `exc`, got as Python itself gets it: attributes may be overridden."""
+    return _TRACEBACK.__get__(exc)  # type: ignore[no-any-return]
+
+
+def set_trace(exc: BaseException, tb: TracebackType | None) -> None:
+    """Set the traceback of `exc`, be it frozen or not."""
+    _TRACEBACK.__set__(exc, tb)
 
 
 def type_name(cls: type) -> str:
     """The name of `cls` as a traceback shows it."""
-    module = cls.__module__
-    return cls.__qualname__ if module == "builtins" else f"{module}.{cls.__qualname__}"
+    names, _ = call(lambda: (cls.__module__, cls.__qualname__), (), {})
+    if names is None:  # its metaclass hides them
+        return str(type.__getattribute__(cls, "__name__"))
+    return names[1] if names[0] == "builtins" else f"{names[0]}.{names[1]}"
+
+
+def _plain(text: str) -> str:
+    """An exact `str` that UTF-8 can take: a file name may hold lone surrogates."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _trimmed(tb: TracebackType | None) -> TracebackType | None:
@@ -93,13 +111,9 @@ def _trimmed(tb: TracebackType | None) -> TracebackType | None:
     The outer ones tell the reader nothing, and would keep alive what they refer to: the
     job, its arguments, the exception itself.
     """
-    while tb is not None and _is_ours(tb):
+    while tb is not None and tb.tb_frame.f_code.co_filename.startswith(_FOLDER):
         tb = tb.tb_next
     return tb
-
-
-def _is_ours(tb: TracebackType) -> bool:
-    return str(tb.tb_frame.f_globals.get("__name__")).partition(".")[0] == _PACKAGE
 
 
 def _location(tb: TracebackType | None) -> str:

@@ -10,7 +10,7 @@ from time import monotonic
 from types import TracebackType
 from typing import Any, NoReturn, Protocol, TypeVar
 
-from boundedjobs._failure import call
+from boundedjobs._failure import call, set_trace
 from boundedjobs._log import log_callback_error
 from boundedjobs._status import JobStatus
 from boundedjobs.errors import JobCancelled
@@ -23,6 +23,7 @@ class Waitable(Protocol):
 
     lock: RLock
 
+    def reap(self) -> None: ...
     def begin_wait(self, target: Any, form: str) -> Any: ...
     def end_wait(self, token: Any) -> None: ...
 
@@ -96,7 +97,7 @@ class LazyFuture(Future[T]):
                 self._wait(timeout, "result()")
             if self._exception is not None:
                 # As it was captured: raising it again must not make its traceback longer.
-                self._exception.__traceback__ = self._trace
+                set_trace(self._exception, self._trace)
                 raise self._exception
             self._raise_if_cancelled()
             return self._result  # type: ignore[return-value]  # set when there is no exception
@@ -114,7 +115,7 @@ class LazyFuture(Future[T]):
         if not self._settled:
             yield from self._wait_on_loop()
         asyncio = sys.modules.get("asyncio")
-        if asyncio is not None and isinstance(self._exception, asyncio.CancelledError):
+        if asyncio is not None and issubclass(type(self._exception), asyncio.CancelledError):
             # Raised here it would look like the cancellation of whoever awaits.
             raise JobCancelled(f"job {self.name!r} failed: it raised CancelledError itself")
         return self.result()
@@ -168,6 +169,7 @@ class LazyFuture(Future[T]):
     def _wait(self, timeout: float | None, form: str) -> None:
         deadline = None if timeout is None else monotonic() + timeout
         condition = self._meet().condition
+        self._keeper.reap()
         token = self._keeper.begin_wait(self, form) if timeout is None else None
         try:
             with condition:

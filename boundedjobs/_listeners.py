@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
-from boundedjobs._callables import Kind, is_awaitable, kind_of
+from boundedjobs._callables import Kind, close_coroutine, kind_of, must_be_awaited
 from boundedjobs._event import JobEvent
 from boundedjobs._failure import call
+from boundedjobs._here import running_loop
 from boundedjobs._log import log_listener_error
 
 Listener = Callable[[JobEvent], object]
@@ -44,10 +45,10 @@ class Listeners:
 class Calls:
     """What is left to await of one event: the async listeners, in their order."""
 
-    def __init__(self, event: JobEvent) -> None:
+    def __init__(self, event: JobEvent, on_error: Callable[[], None]) -> None:
         self.event = event
+        self._on_error = on_error
         self.left: list[tuple[Listener, Awaitable[Any] | None]] = []
-        self.errors = 0
 
     def call_sync(self) -> None:
         """Call the sync listeners; what must be awaited is left."""
@@ -58,32 +59,30 @@ class Calls:
             value, exc = call(listener, (self.event,), {})
             if exc is not None:
                 self._failed(listener, exc)
-            elif is_awaitable(value):  # it looked sync: a lambda, say
+            elif must_be_awaited(value):  # it looked sync: a lambda, say
                 self.left.append((listener, value))  # type: ignore[arg-type]  # just tested
 
     async def call_async(self) -> None:
         """Await what is left, one after the other."""
+        loop = running_loop()
         while self.left:
             listener, awaitable = self.left.pop(0)
             try:
                 await (listener(self.event) if awaitable is None else awaitable)  # type: ignore[misc]
-            except GeneratorExit as exc:  # the loop is gone: nothing can be awaited any more
+            except BaseException as exc:
                 self._failed(listener, exc)
-                raise
-            except BaseException as exc:  # noqa: BLE001 - a listener may raise anything
-                self._failed(listener, exc)
+                if loop is not None and not loop.is_running():
+                    raise  # closed with its loop: nothing can be awaited any more
 
     def lose(self) -> None:
         """Nothing more can be awaited: the loop is gone. Each call counts as raised."""
         while self.left:
             listener, awaitable = self.left.pop(0)
-            close = getattr(awaitable, "close", None)
-            if close is not None:  # a coroutine that nobody will await
-                call(close, (), {})
+            close_coroutine(awaitable)
             self._failed(listener, None)
 
     def _failed(self, listener: Listener, exc: BaseException | None) -> None:
-        self.errors += 1
+        self._on_error()
         log_listener_error(listener, self.event, exc)
 
 
@@ -91,7 +90,7 @@ def _checked(parameter: str, given: Listener | Iterable[Listener] | None) -> Ord
     if callable(given):
         given = [given]
     try:
-        kinds = [(listener, kind_of(listener)) for listener in given or ()]
+        kinds = [(listener, kind_of(listener)) for listener in (() if given is None else given)]
     except TypeError:
         kinds = [(given, Kind.NOT_CALLABLE)]  # type: ignore[list-item]  # neither one nor several
     for listener, kind in kinds:

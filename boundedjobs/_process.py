@@ -54,8 +54,7 @@ def _at_exit() -> None:
         close(core, cancel_pending=False)
     first: BaseException | None = None
     for core in cores:
-        if core.loops is not None:
-            core.loops.reap(stopped=True)  # nobody is left to run them again
+        core.reap(stopped=True)  # nobody is left to run those loops again
         if first is not None:
             cancel_waiting(core)
         try:

@@ -22,8 +22,8 @@ from boundedjobs import _checks
 from boundedjobs._admission import Verdict
 from boundedjobs._callables import Kind, kind_of, name_of
 from boundedjobs._core import Core
+from boundedjobs._here import running_loop
 from boundedjobs._job import Job
-from boundedjobs._lanes import running_loop
 from boundedjobs._listeners import Listener, Listeners
 from boundedjobs._maps import results
 from boundedjobs._process import watch

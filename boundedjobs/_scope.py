@@ -19,7 +19,7 @@ from boundedjobs._closing import (
     reopen,
 )
 from boundedjobs._core import Core
-from boundedjobs._lanes import running_loop
+from boundedjobs._here import running_loop
 from boundedjobs.errors import JobDeadlock
 
 LIFESPAN_DRAIN = 8.0

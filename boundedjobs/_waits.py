@@ -5,8 +5,8 @@ from __future__ import annotations
 from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
+from boundedjobs._here import running_task
 from boundedjobs._job import Job, current
-from boundedjobs._lanes import running_task
 from boundedjobs._status import JobStatus
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from threading import RLock, Thread
 from typing import TYPE_CHECKING, Any
 
 from boundedjobs._failure import attempt, call
-from boundedjobs._lanes import running_loop
+from boundedjobs._here import running_loop
 from boundedjobs._log import log_private_loop
 
 if TYPE_CHECKING:
@@ -222,7 +222,7 @@ class Loops:
         return self._private
 
     def reap(self, *, stopped: bool = False) -> None:
-        """See to the jobs of loops that have been closed, or have `stopped`, without a word."""
+        """Abandon the lanes of loops that are closed, or have `stopped`."""
         with self._lock:
             dead = [o for o in self._lanes if o.is_closed() or (stopped and not o.is_running())]
             lanes = [self._lanes.pop(loop) for loop in dead]

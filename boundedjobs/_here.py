@@ -1,0 +1,20 @@
+"""Where this code runs: the event loop and the task of the calling thread, if any."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop, Task
+
+
+def running_loop() -> AbstractEventLoop | None:
+    """The event loop that runs on this thread, if one does; does not import asyncio."""
+    find = getattr(sys.modules.get("asyncio"), "_get_running_loop", None)
+    return None if find is None else find()
+
+
+def running_task() -> Task[Any] | None:
+    """The asyncio task that this is called from, if it is."""
+    return None if running_loop() is None else sys.modules["asyncio"].current_task()
