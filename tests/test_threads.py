@@ -1,0 +1,436 @@
+"""The thread lane: how many workers, in which order, and what becomes of them."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import gc
+import logging
+import sys
+import threading
+import weakref
+from typing import Any
+
+import pytest
+
+from boundedjobs import BoundedRunner, Job, JobInterrupted, JobStatus
+from tests.gates import TIMEOUT, Gate, Heard
+
+
+def nothing() -> None:
+    """A body."""
+
+
+def workers(runner: BoundedRunner) -> list[threading.Thread]:
+    """The threads of a runner, by their names."""
+    return [t for t in threading.enumerate() if t.name.startswith(f"{runner.name}-")]
+
+
+class NoThreads:
+    """In the place of `Thread.start`: the first `refusals` of a runner's threads won't start."""
+
+    def __init__(
+        self,
+        monkeypatch: pytest.MonkeyPatch,
+        runner: str,
+        refusals: float,
+        exc: type[Exception] = RuntimeError,
+    ) -> None:
+        self.refused = 0
+        start = threading.Thread.start
+
+        def refuse(thread: threading.Thread) -> None:
+            if thread.name.startswith(f"{runner}-") and self.refused < refusals:
+                self.refused += 1
+                raise exc("can't start new thread")
+            start(thread)
+
+        monkeypatch.setattr(threading.Thread, "start", refuse)
+
+
+# How many.
+
+
+@pytest.mark.parametrize("limit", [1, 2, 7])
+def test_limit_bodies_run_at_once(limit: int) -> None:
+    barrier = threading.Barrier(limit)
+    with BoundedRunner(limit) as runner:
+        jobs = [runner.submit(barrier.wait, TIMEOUT) for _ in range(limit * 3)]
+        assert concurrent.futures.wait(jobs, TIMEOUT).not_done == set()
+        assert [job.failure for job in jobs] == [None] * limit * 3
+
+
+@pytest.mark.parametrize("limit", [1, 3])
+def test_never_more_than_limit_bodies_run_at_once(limit: int) -> None:
+    gate = Gate()
+    with BoundedRunner(limit) as runner:
+        jobs = [runner.submit(gate) for _ in range(limit * 5)]
+        gate.wait_for(limit)
+        statuses = [job.status for job in jobs]
+        assert statuses == [JobStatus.RUNNING] * limit + [JobStatus.PENDING] * limit * 4
+        gate.open()
+
+
+def test_there_are_never_more_threads_than_the_limit_however_many_jobs_wait() -> None:
+    gate = Gate()
+    with BoundedRunner(3, name="few") as runner:
+        jobs = [runner.submit(gate) for _ in range(10_000)]
+        gate.wait_for(3)
+        assert len(workers(runner)) == 3
+        gate.open()
+        concurrent.futures.wait(jobs, TIMEOUT)
+        assert len(workers(runner)) == 3
+
+
+def test_a_runner_without_jobs_has_no_thread() -> None:
+    with BoundedRunner(5, name="idle") as runner:
+        assert workers(runner) == []
+
+
+def test_a_thread_is_started_only_when_no_idle_one_is_there() -> None:
+    with BoundedRunner(5, name="lazy") as runner:
+        idents = set()
+        for _ in range(50):
+            idents.add(runner.submit(threading.get_ident).result(TIMEOUT))
+            # A worker that has ended a job is idle a moment after the job is done.
+            barrier = threading.Barrier(len(workers(runner)) + 1)
+            for _ in workers(runner):
+                runner.submit(barrier.wait, TIMEOUT)
+            barrier.wait(TIMEOUT)
+        assert len(workers(runner)) <= 3
+
+
+def test_threads_are_daemons_named_after_their_runner() -> None:
+    with BoundedRunner(1, name="content") as runner:
+        thread = runner.submit(threading.current_thread).result(TIMEOUT)
+        assert (thread.name, thread.daemon) == ("content-0", True)
+
+
+def test_a_worker_in_a_callback_counts_as_one_of_the_limit() -> None:
+    gate = Gate()
+    with BoundedRunner(1, name="busy") as runner:
+        first_gate = Gate()
+        first = runner.submit(first_gate)
+        first.add_done_callback(lambda _: gate())
+        second = runner.submit(threading.get_ident)
+        first_gate.open()
+        gate.wait_for()  # first is done, its worker calls back
+        assert first.done()
+        third = runner.submit(threading.get_ident)
+        assert len(workers(runner)) == 1
+        assert not second.done()
+        gate.open()
+        assert second.result(TIMEOUT) == third.result(TIMEOUT)
+
+
+def test_a_worker_in_a_callback_keeps_no_job_from_the_other_workers() -> None:
+    gate, callback_gate, other_gate = Gate(), Gate(), Gate()
+    with BoundedRunner(2) as runner:
+        job = runner.submit(gate)
+        job.add_done_callback(lambda _: callback_gate())
+        other = runner.submit(other_gate)
+        waiting = runner.submit(threading.get_ident)
+        gate.wait_for()
+        other_gate.wait_for()
+        gate.open()
+        callback_gate.wait_for()
+        other_gate.open()
+        waiting.result(TIMEOUT)  # while the callback goes on
+        other.result(TIMEOUT)
+        callback_gate.open()
+
+
+# In which order.
+
+
+def test_the_job_that_waits_longest_starts_next() -> None:
+    gates = [Gate() for _ in range(8)]
+    with BoundedRunner(2) as runner:
+        jobs = [runner.submit(gate) for gate in gates]
+        for i, gate in enumerate(gates):
+            gate.wait_for()
+            assert [job.status for job in jobs[i + 2 :]] == [JobStatus.PENDING] * (6 - i)
+            if i:  # two have started: the first of them makes room for the next
+                gates[i - 1].open()
+        gates[-1].open()
+        assert concurrent.futures.wait(jobs, TIMEOUT).not_done == set()
+
+
+def test_with_one_slot_bodies_run_in_the_order_of_their_submission() -> None:
+    order: list[int] = []
+    gate = Gate()
+    with BoundedRunner(1) as runner:
+        runner.submit(gate)
+        for i in range(500):
+            runner.submit(order.append, i)
+        gate.open()
+    assert order == list(range(500))
+
+
+def test_cancelled_jobs_leave_the_others_in_their_order() -> None:
+    gate = Gate()
+    order: list[int] = []
+    with BoundedRunner(1) as runner:
+        runner.submit(gate)
+        jobs = [runner.submit(order.append, i) for i in range(100)]
+        assert all(job.cancel() for job in jobs[::3])
+        gate.open()
+    assert order == [i for i in range(100) if i % 3]
+
+
+def test_a_slot_is_handed_straight_on_to_who_waits_and_not_to_who_comes() -> None:
+    gate = Gate()
+    with BoundedRunner(1, max_pending=1) as runner:
+        first = runner.submit(gate)
+        gate.wait_for()
+        second_gate = Gate()
+        second = runner.submit(second_gate)
+        seen: list[JobStatus] = []
+        # The slot is second's already when first is done.
+        first.add_done_callback(lambda _: seen.append(runner.submit(nothing).status))
+        gate.open()
+        first.result(TIMEOUT)
+        second_gate.wait_for()
+        assert second.status is JobStatus.RUNNING
+        second_gate.open()
+    assert seen == [JobStatus.PENDING]
+
+
+def test_with_one_slot_a_single_thread_runs_all_the_jobs_of_a_queue() -> None:
+    gate = Gate()
+    with BoundedRunner(1) as runner:
+        runner.submit(gate)
+        jobs = [runner.submit(threading.get_ident) for _ in range(100)]
+        gate.open()
+        assert len({job.result(TIMEOUT) for job in jobs}) == 1
+
+
+def test_a_job_that_is_cancelled_on_its_way_to_a_worker_is_passed_over() -> None:
+    ran: list[int] = []
+    with BoundedRunner(2) as runner:
+        for i in range(500):
+            job = runner.submit(ran.append, i)
+            if job.cancel():
+                assert job.status is JobStatus.CANCELLED
+                ran.append(i)
+            else:
+                job.result(TIMEOUT)
+    assert ran == list(range(500))  # each either cancelled or run, and never both
+
+
+# A thread that will not start.
+
+
+@pytest.mark.parametrize("exc", [RuntimeError, MemoryError])
+def test_a_job_whose_thread_does_not_start_is_interrupted(
+    exc: type[Exception], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    heard = Heard()
+    NoThreads(monkeypatch, "runner", 1, exc)
+    with BoundedRunner(1, on_status=heard) as runner:
+        job = runner.submit(nothing)
+        with pytest.raises(JobInterrupted) as caught:
+            job.result(TIMEOUT)
+        assert str(caught.value) == "the job could not be started: can't start new thread"
+        assert isinstance(caught.value.__cause__, exc)
+        assert job.failure is not None
+        assert (job.status, job.failure.phase) == (JobStatus.INTERRUPTED, "start")
+    assert heard.statuses() == ["pending", "interrupted"]
+    (record,) = (r for r in caplog.records if r.levelno >= logging.ERROR)
+    assert record.name == "boundedjobs"
+    assert f"job 'nothing' ({job.id}) interrupted at" in record.getMessage()
+    assert "can't start new thread" in record.getMessage()
+
+
+def test_after_a_thread_that_did_not_start_the_next_job_runs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    NoThreads(monkeypatch, "runner", 1)
+    with BoundedRunner(1, max_pending=0) as runner:
+        first = runner.submit(nothing)
+        assert first.status is JobStatus.INTERRUPTED
+        assert first.done()
+        assert runner.submit(int, "7").result(TIMEOUT) == 7
+
+
+def test_the_slot_of_a_thread_that_did_not_start_is_handed_to_who_waits(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    gate = Gate()
+    with BoundedRunner(2) as runner:
+        runner.submit(gate)
+        gate.wait_for()
+        refusing = NoThreads(monkeypatch, "runner", 1)
+        lost = runner.submit(nothing)
+        assert refusing.refused == 1
+        assert lost.status is JobStatus.INTERRUPTED
+        assert runner.submit(int, "7").result(TIMEOUT) == 7
+        gate.open()
+
+
+def test_as_long_as_no_thread_starts_every_job_is_interrupted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    heard = Heard()
+    with BoundedRunner(1, on_status=heard) as runner:
+
+        def submit_all(_: object) -> None:
+            jobs.extend(runner.submit(nothing) for _ in range(500))
+
+        # All of them wait when the first one is told that it can't start.
+        jobs: list[Job[Any]] = []
+        NoThreads(monkeypatch, "runner", float("inf"))
+        first = runner.wrap(
+            nothing, on_status=lambda e: submit_all(e) if e.status == "interrupted" else None
+        )()
+        jobs.append(first)
+        assert concurrent.futures.wait(jobs, TIMEOUT).not_done == set()
+        assert {job.status for job in jobs} == {JobStatus.INTERRUPTED}
+    assert len(jobs) == 501
+    assert heard.statuses().count("interrupted") == 501
+
+
+# What bodies can't do to a worker.
+
+
+@pytest.mark.parametrize(
+    "exc",
+    [SystemExit(3), KeyboardInterrupt(), GeneratorExit(), StopIteration(1), MemoryError()],
+    ids=lambda exc: type(exc).__name__,
+)
+def test_no_exception_of_a_body_ends_its_worker(exc: BaseException) -> None:
+    def body() -> None:
+        raise exc
+
+    with BoundedRunner(1) as runner:
+        worker = runner.submit(threading.get_ident).result(TIMEOUT)
+        job = runner.submit(body)
+        assert job.exception(TIMEOUT) is exc
+        assert job.status is JobStatus.FAILED
+        assert runner.submit(threading.get_ident).result(TIMEOUT) == worker
+
+
+def test_sys_exit_in_a_body_fails_the_job_and_not_the_process() -> None:
+    with BoundedRunner(1) as runner:
+        job = runner.submit(sys.exit, 3)
+        with pytest.raises(SystemExit) as caught:
+            job.result(TIMEOUT)
+        assert caught.value.code == 3
+
+
+@pytest.mark.parametrize("exc", [SystemExit(), KeyboardInterrupt(), GeneratorExit()])
+def test_no_exception_of_a_done_callback_ends_its_worker(exc: BaseException) -> None:
+    gate = Gate()
+
+    def callback(_: object) -> None:
+        raise exc
+
+    with BoundedRunner(1) as runner:
+        job = runner.submit(gate)
+        job.add_done_callback(callback)
+        after = runner.submit(threading.get_ident)
+        gate.open()
+        assert after.result(TIMEOUT) == runner.submit(threading.get_ident).result(TIMEOUT)
+        assert job.status is JobStatus.SUCCEEDED
+
+
+# When they go.
+
+
+def until_gone(threads: list[threading.Thread]) -> None:
+    for thread in threads:
+        thread.join(TIMEOUT)
+        assert not thread.is_alive()
+
+
+def test_the_workers_have_gone_when_the_runner_is_closed() -> None:
+    with BoundedRunner(3, name="closed") as runner:
+        barrier = threading.Barrier(3)
+        for _ in range(3):
+            runner.submit(barrier.wait, TIMEOUT)
+        concurrent.futures.wait([runner.submit(nothing)], TIMEOUT)
+        threads = workers(runner)
+    assert len(threads) == 3
+    assert [thread.is_alive() for thread in threads] == [False] * 3
+
+
+def test_the_workers_go_when_the_runner_is_dropped() -> None:
+    runner = BoundedRunner(3, name="dropped")
+    barrier = threading.Barrier(4)
+    for _ in range(3):
+        runner.submit(barrier.wait, TIMEOUT)
+    barrier.wait(TIMEOUT)
+    threads = workers(runner)
+    assert len(threads) == 3
+    del runner
+    gc.collect()
+    until_gone(threads)
+
+
+def test_a_dropped_runner_ends_its_jobs_first() -> None:
+    runner = BoundedRunner(1, name="dropped")
+    gate = Gate()
+    first = runner.submit(gate)
+    gate.wait_for()
+    jobs = [runner.submit(int, str(i)) for i in range(20)]
+    threads = workers(runner)
+    del runner
+    gc.collect()
+    gate.open()
+    first.result(TIMEOUT)
+    assert [job.result(TIMEOUT) for job in jobs] == list(range(20))
+    del first, jobs
+    gc.collect()
+    until_gone(threads)
+
+
+def test_an_idle_worker_keeps_nothing_of_its_last_job() -> None:
+    class Big:
+        """Something that can be referred to weakly."""
+
+        def __call__(self, other: Big) -> Big:
+            return Big()
+
+    with BoundedRunner(1) as runner:
+        fn, argument = Big(), Big()
+        job = runner.submit(fn, argument)
+        result = job.result(TIMEOUT)
+        # The worker lets go a moment after the job is done; it has done so when the next ends.
+        runner.submit(nothing).result(TIMEOUT)
+        references = [weakref.ref(x) for x in (fn, argument, result)]
+        del job, fn, argument, result
+        gc.collect()
+        assert [reference() for reference in references] == [None] * 3
+
+
+def test_a_runner_opened_anew_at_once_has_workers_for_its_jobs() -> None:
+    runner = BoundedRunner(2)
+    barrier = threading.Barrier(2)
+    for _ in range(50):
+        with runner:
+            jobs = [runner.submit(barrier.wait, TIMEOUT) for _ in range(4)]
+            assert concurrent.futures.wait(jobs, TIMEOUT).not_done == set()
+            runner.shutdown(wait=False)
+            # Opened again while the workers are about to leave, or not yet.
+            with runner:
+                assert runner.submit(int, "7").result(TIMEOUT) == 7
+
+
+def test_a_body_that_still_runs_when_the_runner_is_opened_anew_keeps_its_slot() -> None:
+    gate = Gate()
+    order: list[str] = []
+
+    def body() -> None:
+        gate()
+        order.append("old")
+
+    runner = BoundedRunner(1)
+    abandoned = runner.submit(body)
+    gate.wait_for()
+    runner.shutdown(timeout=0)
+    assert abandoned.status is JobStatus.INTERRUPTED
+    with runner:
+        job = runner.submit(order.append, "new")
+        assert job.status is JobStatus.PENDING
+        gate.open()
+        job.result(TIMEOUT)
+    assert order == ["old", "new"]
