@@ -252,7 +252,9 @@ class Book:
             end()
 
         context = job._context
-        assert context is not None
+        if context is None or job._settled:  # too late: the runner has closed without it
+            lost(None)
+            return
         with self.lock:
             self.lane(self.home, job._loop).put(Errand(listen, context.copy(), lost))
         self.carry_out()
@@ -320,7 +322,11 @@ class Book:
             if not (self.admission.closed and self.is_quiet()):
                 return
             self.threads.dismiss()
+            # A body that was let go of may still be on the private loop.
+            loops = None if self.admission.running else self.loops
             closings, self.closings = self.closings, []
+        if loops is not None:
+            loops.stop()
         for closing in closings:
             closing.set()
 

@@ -86,7 +86,7 @@ def _unwrapped(fn: Any) -> Any:
     while True:
         if isinstance(fn, partial):
             fn = fn.func
-        elif isinstance(fn, MethodType):
+        elif isinstance(fn, MethodType | staticmethod):
             fn = fn.__func__
         else:
             return fn

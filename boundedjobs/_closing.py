@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections import deque
+from contextlib import suppress
 from math import inf
 from threading import Event, Thread, current_thread
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+from boundedjobs._failure import attempt
 from boundedjobs._log import log_interrupted, log_unheard
 from boundedjobs._status import JobStatus
 from boundedjobs.errors import JobDeadlock
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
 
 # Seconds that listeners have, past the deadline, to hear of the jobs that were interrupted.
 GRACE = 0.8
+TELLERS = 8
 
 
 def close(core: Core, *, cancel_pending: bool) -> None:
@@ -82,9 +86,8 @@ def join(core: Core, deadline: float | None) -> None:
         if not core.admission.closed:
             return
         threads: list[Thread] = [*core.threads.workers, *core.threads.leaving]
-    private = None if core.loops is None or core.admission.running else core.loops.stop()
-    if private is not None:
-        threads.append(private)
+    if core.loops is not None and core.loops.stopping is not None:
+        threads.append(core.loops.stopping)
     end = None if deadline is None else max(deadline, monotonic() + GRACE)
     for thread in threads:
         if thread is not current_thread() and thread not in core.left_behind:
@@ -102,21 +105,23 @@ def let_go(core: Core) -> None:
         log_interrupted(core.name, [(job.name, job.id) for job in victims])
     for job in victims:
         core.cancel_task(job)
-    listening = Event()
-
-    def tell() -> None:
-        for job in victims:
-            core.conclude(job)
-        listening.set()
-
-    _in_thread(tell, f"{core.name}-closing")
-    end = monotonic() + GRACE
-    listening.wait(GRACE)
     quiet = Event()
     with core.lock:
         core.closings.append(quiet)
-    core.rest()
-    if not quiet.wait(max(0.0, end - monotonic())):
+    left = deque(victims)
+
+    def tell() -> None:
+        with suppress(IndexError):  # somebody else was quicker
+            while left:
+                core.conclude(left.popleft())
+        core.rest()
+
+    # A listener that hangs holds up one of these, and not what the others have to tell.
+    for _ in range(TELLERS):
+        in_thread(core, tell)
+        if quiet.wait(GRACE / TELLERS):
+            break
+    else:
         _wake_all(core)
     with core.lock:
         busy = {job._on for job in core.admission.running}
@@ -157,22 +162,9 @@ def drain_patiently(core: Core, deadline: float | None, *, raised: bool) -> None
         raise first
 
 
-def in_background(core: Core, deadline: float | None, then: Callable[[], None]) -> None:
-    """Drain on a thread of its own; call `then` at the end."""
-
-    def run() -> None:
-        try:
-            drain(core, deadline)
-        finally:
-            then()
-
-    _in_thread(run, f"{core.name}-closing")
-
-
-def _in_thread(run: Callable[[], None], name: str) -> None:
-    try:
-        Thread(target=run, name=name, daemon=True).start()
-    except RuntimeError:  # no more threads can be started: at interpreter exit, or out of them
+def in_thread(core: Core, run: Callable[[], None]) -> None:
+    """Run something on a thread of its own; here if no more threads can be started."""
+    if attempt(Thread(target=run, name=f"{core.name}-closing", daemon=True).start) is not None:
         run()
 
 

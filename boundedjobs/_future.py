@@ -8,7 +8,7 @@ from concurrent.futures import Future, InvalidStateError
 from threading import Condition, RLock
 from time import monotonic
 from types import TracebackType
-from typing import Any, NoReturn, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeVar
 
 from boundedjobs._failure import call, set_trace
 from boundedjobs._log import log_callback_error
@@ -206,21 +206,29 @@ class LazyFuture(Future[T]):
 
     # What concurrent.futures and asyncio look at in a future that is not their own.
 
-    @property
-    def _state(self) -> str:  # type: ignore[override]  # worked out, where Future stores it
-        if self._settled:
-            return "CANCELLED_AND_NOTIFIED" if self._status is JobStatus.CANCELLED else "FINISHED"
-        if self._status is JobStatus.CANCELLED and self._started is None:
-            return "CANCELLED"
-        return "PENDING" if self._started is None else "RUNNING"
+    if TYPE_CHECKING:  # to typeshed, and so to `as_completed`, they are plain attributes
+        _state: str
+        _condition: Condition
+        _waiters: list[Any]
+    else:
 
-    @property
-    def _condition(self) -> Condition:  # type: ignore[override]  # made on demand
-        return self._meet().condition
+        @property
+        def _state(self) -> str:
+            if self._settled:
+                return (
+                    "CANCELLED_AND_NOTIFIED" if self._status is JobStatus.CANCELLED else "FINISHED"
+                )
+            if self._status is JobStatus.CANCELLED and self._started is None:
+                return "CANCELLED"
+            return "PENDING" if self._started is None else "RUNNING"
 
-    @property
-    def _waiters(self) -> list[Any]:  # type: ignore[override]  # made on demand
-        return self._meet().waiters
+        @property
+        def _condition(self) -> Condition:
+            return self._meet().condition
+
+        @property
+        def _waiters(self) -> list[Any]:
+            return self._meet().waiters
 
     def set_running_or_notify_cancel(self) -> NoReturn:
         """Not for callers: the runner alone starts its jobs."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Executor
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any, Self
 
 from boundedjobs import _checks
@@ -13,12 +14,14 @@ from boundedjobs._closing import (
     check_may_wait,
     close,
     deadline_in,
+    drain,
     drain_patiently,
-    in_background,
+    in_thread,
     let_go,
     reopen,
 )
 from boundedjobs._core import Core
+from boundedjobs._failure import attempt
 from boundedjobs._here import running_loop
 from boundedjobs.errors import JobDeadlock
 
@@ -57,7 +60,7 @@ class Scope(Executor):
         if wait:
             self._wait(deadline, "shutdown()", raised=False)
         elif deadline is not None:
-            in_background(core, deadline, lambda: None)
+            in_thread(core, partial(drain, core, deadline))
 
     async def aclose(self, *, cancel_futures: bool = False, timeout: float | None = None) -> None:
         """Do what `shutdown` does, and wait without blocking the event loop.
@@ -159,12 +162,15 @@ class Scope(Executor):
         except CancelledError:
             # The second time: leave at once.
             if not core.is_quiet():
-                let_go(core)
+                await self._in_thread(partial(let_go, core))
             raise
         finally:
             self._forget_home()
 
     async def _drained(self, timeout: float | None) -> None:
+        await self._in_thread(partial(drain, self._core, deadline_in(timeout)))
+
+    async def _in_thread(self, close: Callable[[], None]) -> None:
         from asyncio import get_running_loop
 
         loop = get_running_loop()
@@ -174,9 +180,11 @@ class Scope(Executor):
             if not done.done():
                 done.set_result(None)
 
-        def then() -> None:
-            if not loop.is_closed():
-                loop.call_soon_threadsafe(finish)
+        def run() -> None:
+            try:
+                close()
+            finally:
+                attempt(loop.call_soon_threadsafe, finish)  # the loop may be closed
 
-        in_background(self._core, deadline_in(timeout), then)
+        in_thread(self._core, run)
         await done

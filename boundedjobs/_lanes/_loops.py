@@ -207,6 +207,7 @@ class Loops:
         self._errands = errands
         self._lanes: dict[asyncio.AbstractEventLoop, LoopLane] = {}
         self._private: PrivateLane | None = None
+        self.stopping: Thread | None = None  # of the last private loop, to be joined
 
     def lane(self, loop: asyncio.AbstractEventLoop | None) -> LoopLane:
         """The lane of `loop`; of the private one if there is none. Under the lock."""
@@ -229,11 +230,10 @@ class Loops:
         for lane in lanes:
             lane.abandon()
 
-    def stop(self) -> Thread | None:
-        """Stop the private loop; return its thread, to be joined."""
+    def stop(self) -> None:
+        """Stop the private loop, once nothing is left to run there."""
         with self._lock:
             lane, self._private = self._private, None
-        if lane is None:
-            return None
-        lane.stop()
-        return lane.thread
+        if lane is not None:
+            self.stopping = lane.thread
+            lane.stop()
