@@ -18,14 +18,16 @@ from boundedjobs.errors import JobCancelled
 T = TypeVar("T")
 
 
-class Waitable(Protocol):
-    """What a future needs of the runner that it belongs to."""
+class Keeper(Protocol):
+    """What a job needs of the runner that it belongs to."""
 
     lock: RLock
 
     def reap(self) -> None: ...
     def begin_wait(self, target: Any, form: str) -> Any: ...
     def end_wait(self, token: Any) -> None: ...
+    def cancel(self, job: Any) -> bool: ...
+    def report(self, job: Any, progress: Any) -> None: ...
 
 
 class Meeting:
@@ -62,7 +64,7 @@ class LazyFuture(Future[T]):
     )
 
     name: str
-    _keeper: Waitable
+    _keeper: Keeper
     _settled: bool
     _status: JobStatus | None
     _started: float | None

@@ -7,11 +7,11 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextvars import Context, ContextVar
 from datetime import UTC, datetime
 from time import monotonic, time
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from boundedjobs._event import JobEvent, Progress
 from boundedjobs._failure import Failure
-from boundedjobs._future import LazyFuture, Waitable
+from boundedjobs._future import Keeper, LazyFuture
 from boundedjobs._listeners import Listeners
 from boundedjobs._status import JobStatus
 from boundedjobs.errors import JobCancelled
@@ -22,13 +22,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 current: ContextVar[Job[Any]] = ContextVar("boundedjobs.current")
-
-
-class Keeper(Waitable, Protocol):
-    """What a job needs of the runner that it belongs to."""
-
-    def cancel(self, job: Job[Any]) -> bool: ...
-    def report(self, job: Job[Any], progress: Progress) -> None: ...
 
 
 class Job(LazyFuture[T]):
@@ -67,7 +60,6 @@ class Job(LazyFuture[T]):
         "kwargs",
     )
 
-    _keeper: Keeper
     name: str
     """The name given to `wrap`, or the callable's qualified name."""
     args: tuple[Any, ...]

@@ -87,19 +87,18 @@ class Calls:
 
 
 def _checked(parameter: str, given: Listener | Iterable[Listener] | None) -> Ordered:
-    if callable(given):
-        given = [given]
-    try:
-        kinds = [(listener, kind_of(listener)) for listener in (() if given is None else given)]
-    except TypeError:
-        kinds = [(given, Kind.NOT_CALLABLE)]  # type: ignore[list-item]  # neither one nor several
-    for listener, kind in kinds:
-        if kind in (Kind.NOT_CALLABLE, Kind.GENERATOR):
+    listeners: list[Any] = [given]
+    if given is None:
+        listeners = []
+    elif not callable(given) and hasattr(given, "__iter__"):
+        listeners = list(given)
+    for listener in listeners:
+        if kind_of(listener) in (Kind.NOT_CALLABLE, Kind.GENERATOR):
             raise TypeError(
                 f"{parameter} must be a callable that takes one JobEvent, or several of them, "
                 f"got {listener!r}"
             )
-    return _in_order(tuple((listener, kind is Kind.ASYNC) for listener, kind in kinds))
+    return _in_order(tuple((each, kind_of(each) is Kind.ASYNC) for each in listeners))
 
 
 def _in_order(listeners: Ordered) -> Ordered:
