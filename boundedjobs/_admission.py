@@ -77,10 +77,9 @@ class Admission(Generic[T]):
 
     def remove(self, item: T) -> list[T]:
         """Take a job out, wherever it stands, with its slot; return the jobs to start."""
-        self.running.pop(item, None)
-        self.pending.pop(item, None)
-        self.arriving.pop(item, None)
-        self.outside.pop(item, None)
+        for place in (self.running, self.pending, self.arriving, self.outside):
+            if item in place:
+                del place[item]
         return self.start()
 
     def let_in(self) -> list[T]:

@@ -74,7 +74,7 @@ class Book:
         moment = monotonic()
         if status is JobStatus.RUNNING:
             job._started = moment
-        elif status in FINAL:
+        elif status is not JobStatus.PENDING:
             job._ended = moment
         listeners = job._listeners.on_status
         if listeners:
@@ -113,8 +113,9 @@ class Book:
                     mine = job
             else:
                 self.threads.put(job)
-        for job in self.admission.let_in():
-            self.rooms.pop(job).set()
+        if self.admission.outside:
+            for job in self.admission.let_in():
+                self.rooms.pop(job).set()
         return mine
 
     def to_loop(self, job: Job[Any]) -> None:
