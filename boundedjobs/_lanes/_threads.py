@@ -66,7 +66,9 @@ class ThreadLane:
         self._errands = errands
         self._started = 0
         # Guarded by the lock. `_spare` is the workers that wait at `_ready` less the jobs
-        # that lie there; below zero, a worker that is busy now will find a job there.
+        # that lie there; below zero, a worker that is busy now will find a job there. After
+        # a Ctrl-C it may be too low, which costs a thread, and never too high, which would
+        # leave a job to a worker that is not there.
         self.workers: dict[Worker, None] = {}
         self.leaving: dict[Worker, None] = {}  # these take no more jobs
         self._spare = 0
@@ -81,12 +83,14 @@ class ThreadLane:
             return
         worker = Worker(self, f"{self._name}-{self._started}", job)
         self._started += 1
-        self.workers[worker] = None
         self._errands.append(partial(self._start, worker, job))
+        self.workers[worker] = None
 
     def _start(self, worker: Worker, job: Job[Any]) -> None:
-        if worker.up.is_set():
-            return
+        with self._lock:
+            if worker.up.is_set():
+                return
+            self.workers[worker] = None
         try:
             exc = attempt(worker.start)
         except BaseException:
@@ -101,19 +105,17 @@ class ThreadLane:
         """Wait, as a worker, for a job; None: leave."""
         while True:
             with self._lock:
-                if self._dismissed and self._spare >= 0:
-                    # In one step with the decision: no job is left to one that leaves.
-                    self.leaving[worker] = self.workers.pop(worker, None)
-                    return None
                 self._spare += 1
                 ready = self._ready
             job = ready.get()
             if job is not None:
                 return job
-            ready.put(None)  # the next one; and look again: it may have been opened anew
+            ready.put(None)  # for the next one
             with self._lock:
-                if ready is self._ready:
-                    self._spare -= 1
+                if ready is self._ready:  # else the runner has been opened anew
+                    # In one step with the decision: no job is left to one that leaves.
+                    self.leaving[worker] = self.workers.pop(worker, None)
+                    return None
 
     def leave(self, worker: Worker) -> None:
         """A worker ends."""
