@@ -38,6 +38,7 @@ class Bodies(Book):
             with self.lock:
                 self.to_loop(job)
             self.carry_out()
+        del job  # a traceback of the body leads to this frame, and the job to that traceback
         return following
 
     def _run(self, job: Job[Any]) -> Job[Any] | None:
@@ -52,7 +53,10 @@ class Bodies(Book):
         if exc is None and must_be_awaited(result):
             job._awaitable = result
             return None
-        return self._ended(job, result, exc, worker=True)
+        try:
+            return self._ended(job, result, exc, worker=True)
+        finally:
+            del job, exc  # a traceback of the body leads to this frame
 
     def to_loop(self, job: Job[Any]) -> None:
         from boundedjobs._lanes._loops import Errand
@@ -93,7 +97,7 @@ class Bodies(Book):
         try:
             self._ended(job, result, exc, from_outside=from_outside)
         finally:
-            exc = None  # its traceback refers to this frame
+            del job, exc  # a traceback of the body leads to this frame
 
     async def _until_told(self, job: Job[Any]) -> bool:
         """Wait until what was to be told has been heard; return whether cancelled meanwhile."""
@@ -194,8 +198,13 @@ class Bodies(Book):
             log_failed(victim.name, victim.id, JobStatus.INTERRUPTED, victim._failure)
             self.conclude(victim)
         with self.lock:
+            awaitable, job._awaitable = job._awaitable, None
             if job._settled:
                 self.hand_over(self.admission.remove(job))
+            over = job._settled
+        close_coroutine(awaitable)
+        if over:
+            job._drop()
         self.carry_out()
 
     def interrupt(

@@ -226,7 +226,7 @@ class Book:
         context = job._context
         if context is None or current.get(None) is job:
             fn()
-        elif job._on is not None:  # the body may be inside it on another thread
+        elif job._started is not None:  # the body may be inside it on another thread
             context.copy().run(_enter, job, fn)
         else:
             context.run(_enter, job, fn)

@@ -39,10 +39,15 @@ def kind_of(fn: Any) -> Kind:
         return Kind.SYNC  # nearly everything that is submitted
     if not callable(fn):
         return Kind.NOT_CALLABLE
+    # An object that raises when it is asked is called, and what it raises then is captured.
+    return call(_kind_of, (fn,), {})[0] or Kind.SYNC
+
+
+def _kind_of(fn: Any) -> Kind:
     fn = _unwrapped(fn)
     if not isinstance(fn, FunctionType):
-        call = _unwrapped(type(fn).__call__)
-        fn = call if isinstance(call, FunctionType) and not iscoroutinefunction(fn) else fn
+        method = _unwrapped(type(fn).__call__)
+        fn = method if isinstance(method, FunctionType) and not iscoroutinefunction(fn) else fn
     flags = fn.__code__.co_flags if isinstance(fn, FunctionType) else 0
     if flags & CO_ITERABLE_COROUTINE or iscoroutinefunction(fn):
         return Kind.ASYNC
@@ -74,10 +79,9 @@ def close_coroutine(awaitable: object) -> None:
 
 def name_of(fn: Any) -> str:
     """The qualified name of `fn`, or of what it wraps, or of its type."""
-    name = getattr(fn, "__qualname__", None)
-    if name is None:
-        fn = _unwrapped(fn)
-        name = getattr(fn, "__qualname__", None)
+    if type(fn) is FunctionType:
+        return fn.__qualname__
+    name, _ = call(lambda: getattr(fn, "__qualname__", None) or _unwrapped(fn).__qualname__, (), {})
     return name if isinstance(name, str) else type(fn).__qualname__
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from math import isnan
-
 
 def whole(parameter: str, value: object, least: int) -> int:
     """An int of at least `least`."""
@@ -20,7 +18,7 @@ def seconds(parameter: str, value: object) -> float | None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise TypeError(f"{parameter} must be a number of seconds or None, got {value!r}")
-    if isnan(value) or value < 0:
+    if not value >= 0:  # nor is NaN
         raise ValueError(f"{parameter} must be at least 0 seconds, got {value!r}")
     return value
 

@@ -90,7 +90,9 @@ def join(core: Core, deadline: float | None) -> None:
         threads.append(core.loops.stopping)
     end = None if deadline is None else max(deadline, monotonic() + GRACE)
     for thread in threads:
-        if thread is not current_thread() and thread not in core.left_behind:
+        if thread is current_thread() or thread.ident is None:
+            continue  # itself; or one that could not be started
+        if thread not in core.left_behind:
             thread.join(None if end is None else max(0.0, end - monotonic()))
             if thread.is_alive():
                 core.left_behind.add(thread)
@@ -100,6 +102,8 @@ def let_go(core: Core) -> None:
     """The deadline: what waits is INTERRUPTED, then what runs; nobody waits any longer."""
     with core.lock:
         jobs = [*core.admission.give_up(), *core.admission.running]
+        busy = {job._on for job in core.admission.running}
+        core.left_behind.update(w for w in core.threads.workers if w.ident in busy)
     victims = core.interrupt(jobs, "drain", "the runner was closed before the job had ended")
     if victims:
         log_interrupted(core.name, [(job.name, job.id) for job in victims])
@@ -123,9 +127,6 @@ def let_go(core: Core) -> None:
             break
     else:
         _wake_all(core)
-    with core.lock:
-        busy = {job._on for job in core.admission.running}
-        core.left_behind.update(w for w in core.threads.workers if w.ident in busy)
 
 
 def _wake_all(core: Core) -> None:
@@ -148,6 +149,8 @@ def drain_patiently(core: Core, deadline: float | None, *, raised: bool) -> None
     first: BaseException | None = None
     while True:
         try:
+            if raised:
+                cancel_waiting(core)
             drain(core, deadline)
             break
         except BaseException as exc:
@@ -157,7 +160,6 @@ def drain_patiently(core: Core, deadline: float | None, *, raised: bool) -> None
                 let_go(core)
                 raise
             raised, first = True, exc
-            cancel_waiting(core)
     if first is not None:
         raise first
 

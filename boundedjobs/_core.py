@@ -160,8 +160,11 @@ class Core(Bodies):
                 return
             job._progress = progress
             self.note_progress(job)
-        if job._events:
-            self.tell(job)
+            events = job._events
+            # Whoever starts the body tells RUNNING, and what comes after it.
+            if not events or events[0]._previous is JobStatus.PENDING:
+                return
+        self.tell(job)
 
     def begin_wait(self, target: Job[Any] | None, form: str) -> Job[Any] | None:
         """A wait without a timeout begins, for a job or (None) for room.

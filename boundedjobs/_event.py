@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from math import isnan
 from time import time
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +27,7 @@ class Progress:
         fraction = self.fraction
         if isinstance(fraction, bool) or not isinstance(fraction, int | float):
             raise TypeError(f"fraction must be a number from 0 to 1, got {fraction!r}")
-        if isnan(fraction) or not 0 <= fraction <= 1:
+        if not 0 <= fraction <= 1:  # nor is NaN
             raise ValueError(f"fraction must be from 0 to 1, got {fraction!r}")
         if not isinstance(self.message, str):
             raise TypeError(f"message must be a string, got {self.message!r}")
@@ -89,8 +88,8 @@ class JobEvent:
 
     @property
     def kwargs(self) -> Mapping[str, Any]:
-        """The keyword arguments of the job."""
-        return self._job.kwargs
+        """The keyword arguments of the job; a copy."""
+        return dict(self._job.kwargs)
 
     @property
     def previous(self) -> JobStatus | None:

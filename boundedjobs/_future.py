@@ -114,13 +114,16 @@ class LazyFuture(Future[T]):
         return self._exception
 
     def __await__(self) -> Generator[Any, None, T]:
-        if not self._settled:
-            yield from self._wait_on_loop()
-        asyncio = sys.modules.get("asyncio")
-        if asyncio is not None and issubclass(type(self._exception), asyncio.CancelledError):
-            # Raised here it would look like the cancellation of whoever awaits.
-            raise JobCancelled(f"job {self.name!r} failed: it raised CancelledError itself")
-        return self.result()
+        try:
+            if not self._settled:
+                yield from self._wait_on_loop()
+            asyncio = sys.modules.get("asyncio")
+            if asyncio is not None and issubclass(type(self._exception), asyncio.CancelledError):
+                # Raised here it would look like the cancellation of whoever awaits.
+                raise JobCancelled(f"job {self.name!r} failed: it raised CancelledError itself")
+            return self.result()
+        finally:
+            self = None  # type: ignore[assignment]  # as in result()
 
     def add_done_callback(self, fn: Callable[[Future[T]], object]) -> None:
         """Call `fn(job)` when the job is done; at once if it is.

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
-from contextvars import Context, ContextVar
+from concurrent.futures import Future
+from contextvars import Context, ContextVar, copy_context
 from datetime import UTC, datetime
 from time import monotonic, time
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -176,6 +177,14 @@ class Job(LazyFuture[T]):
         False, and `check_cancelled()` raises within it. False, too, once it has ended.
         """
         return self._keeper.cancel(self)
+
+    def _call_back(self, fn: Callable[[Future[T]], object]) -> None:
+        if current.get(None) is self:
+            super()._call_back(fn)
+        else:
+            context = copy_context() if self._context is None else self._context.copy()
+            context.run(current.set, self)
+            context.run(super()._call_back, fn)
 
     def _drop(self) -> None:
         """Let go of what only a job that has not ended needs."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import deque
+from functools import partial
+from itertools import islice
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from boundedjobs._core import Core
     from boundedjobs._job import Job
@@ -29,44 +31,55 @@ def results(
 ) -> Iterator[Any]:
     """Submit all now, or (unless `may_wait`) what there is room for; yield the results."""
     deadline = None if timeout is None else monotonic() + timeout
-    items = deque(zip(*iterables, strict=False))
+    # What is drawn is submitted before the next is drawn; at most one is held.
+    items = zip(*iterables, strict=False)
+    held: deque[tuple[Any, ...]] = deque()
     jobs: deque[Job[Any]] = deque()
-    _submit_some(offer, items, jobs, may_wait=may_wait)
-    return _yield_results(core, offer, items, jobs, deadline)
+    submit = partial(_submit_some, offer, items, held, jobs)
+    submit(may_wait=may_wait)
+    return _yield_results(core, offer, submit, held, jobs, deadline)
 
 
 def _submit_some(
-    offer: Offer, items: deque[tuple[Any, ...]], jobs: deque[Job[Any]], *, may_wait: bool
+    offer: Offer,
+    items: Iterator[tuple[Any, ...]],
+    held: deque[tuple[Any, ...]],
+    jobs: deque[Job[Any]],
+    *,
+    may_wait: bool,
 ) -> None:
-    while items:
-        job = offer(items[0], may_wait=may_wait)
+    while True:
+        if not held:
+            held.extend(islice(items, 1))
+        job = offer(held[0], may_wait=may_wait) if held else None
         if job is None:
             return
         jobs.append(job)
-        items.popleft()
+        held.clear()
 
 
 def _yield_results(
     core: Core,
     offer: Offer,
-    items: deque[tuple[Any, ...]],
+    submit: Callable[..., None],
+    held: deque[tuple[Any, ...]],
     jobs: deque[Job[Any]],
     deadline: float | None,
 ) -> Iterator[Any]:
     try:
-        while jobs or items:
+        while jobs or held:
             if not jobs:
                 # Others fill the runner, and this thread must not wait if that can't end.
                 token = core.begin_wait(None, "map()")
                 try:
-                    job = offer(items.popleft(), may_wait=True)
+                    job = offer(held.popleft(), may_wait=True)
                 finally:
                     core.end_wait(token)
                 assert job is not None
                 jobs.append(job)
                 del job
             yield _result(jobs.popleft(), deadline)
-            _submit_some(offer, items, jobs, may_wait=False)
+            submit(may_wait=False)
     finally:
         for job in jobs:
             job.cancel()

@@ -9,7 +9,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 from weakref import WeakSet
 
-from boundedjobs._closing import cancel_waiting, close, deadline_in, drain_patiently
+from boundedjobs._closing import close, deadline_in, drain_patiently
 
 if TYPE_CHECKING:
     from boundedjobs._core import Core
@@ -55,8 +55,6 @@ def _at_exit() -> None:
     first: BaseException | None = None
     for core in cores:
         core.reap(stopped=True)  # nobody is left to run those loops again
-        if first is not None:
-            cancel_waiting(core)
         try:
             deadline = deadline_in(core.drain_timeout, began)
             drain_patiently(core, deadline, raised=first is not None)

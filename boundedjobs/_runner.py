@@ -201,7 +201,6 @@ class BoundedRunner(Scope):
         raising `RunnerFull`; where this thread must not block (see `when_full`) it submits
         the rest as results are fetched.
         """
-        _checks.seconds("timeout", timeout)
         may_wait = running_loop() is None and not self._core.is_inside()
 
         def offer(args: tuple[Any, ...], *, may_wait: bool) -> Job[Any] | None:

@@ -80,7 +80,7 @@ class Scope(Executor):
     def __exit__(self, exc_type: type[BaseException] | None, *_: object) -> None:
         if self._leave():
             raised = exc_type is not None
-            close(self._core, cancel_pending=raised)
+            close(self._core, cancel_pending=False)
             try:
                 self._wait(deadline_in(self._core.drain_timeout), "leaving 'with'", raised=raised)
             finally:
@@ -134,6 +134,8 @@ class Scope(Executor):
         check_may_wait(core, form)
         loop = running_loop()
         if loop is not None and core.needs(None, loop):
+            if raised:
+                cancel_waiting(core)
             raise JobDeadlock(
                 f"{form} would block this event loop, which jobs of runner {core.name!r} need "
                 "to end; closing has begun: use 'async with' or 'await runner.aclose()'"

@@ -56,7 +56,9 @@ class LoopLane:
         self._tasks: dict[asyncio.Task[None], Errand] = {}
         self._waking = False
         self.gone = False
-        self._guard: AsyncGenerator[None, None] | None = None  # the loop's own thread only
+        # Of the loop's own thread only.
+        self._guard: AsyncGenerator[None, None] | None = None
+        self._seeing = False
 
     def is_here(self) -> bool:
         """Whether this is the loop's own thread."""
@@ -71,6 +73,9 @@ class LoopLane:
 
     def wake(self) -> None:
         """Have the loop see to the inbox."""
+        if self.gone:
+            self.abandon()
+            return
         if self.is_here():
             self._see_to_inbox()
             return
@@ -93,6 +98,8 @@ class LoopLane:
             errand.lost(exc)
         for task in tasks:
             if self.loop is None or not self.loop.is_running():
+                # Its job has had its end: no word of a pending task that is destroyed.
+                task._log_destroy_pending = False  # type: ignore[attr-defined]
                 coroutine = task.get_coro()
                 if coroutine is not None:
                     call(coroutine.close, (), {})  # runs its `finally` clauses
@@ -122,6 +129,9 @@ class LoopLane:
         _busy.add(self)
         with self._lock:
             self._waking = False
+        if self._seeing:  # an eager task has put in more: the loop below goes on with it
+            return
+        self._seeing = True
         while self._inbox:
             errand = None
             coroutine = None
@@ -137,7 +147,9 @@ class LoopLane:
                 if errand is not None:
                     errand.lost(exc)
                 if not isinstance(exc, Exception):
+                    self._seeing = False
                     raise
+        self._seeing = False
 
     def _forget(self, task: asyncio.Task[None]) -> None:
         errand = self._tasks.pop(task, None)
@@ -207,6 +219,7 @@ class Loops:
         self._errands = errands
         self._lanes: dict[asyncio.AbstractEventLoop, LoopLane] = {}
         self._private: PrivateLane | None = None
+        self._last_orders = False  # a loop that does not run now will not run again
         self.stopping: Thread | None = None  # of the last private loop, to be joined
 
     def lane(self, loop: asyncio.AbstractEventLoop | None) -> LoopLane:
@@ -217,6 +230,7 @@ class Loops:
                 for other in [o for o in self._lanes if o.is_closed()]:
                     self._errands.append(self._lanes.pop(other).abandon)
                 lane = self._lanes[loop] = LoopLane(loop, self._lock, self._errands)
+                lane.gone = self._last_orders and not loop.is_running()
             return lane
         if self._private is None or self._private.gone:
             self._private = PrivateLane(self._name, self._lock, self._errands)
@@ -225,6 +239,7 @@ class Loops:
     def reap(self, *, stopped: bool = False) -> None:
         """Abandon the lanes of loops that are closed, or have `stopped`."""
         with self._lock:
+            self._last_orders |= stopped
             dead = [o for o in self._lanes if o.is_closed() or (stopped and not o.is_running())]
             lanes = [self._lanes.pop(loop) for loop in dead]
         for lane in lanes:
