@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from itertools import product
 
 import pytest
 
@@ -42,12 +41,9 @@ def test_a_status_is_its_string_wherever_a_string_is_wanted(status: JobStatus) -
     assert JobStatus(status.value) is status
 
 
-@pytest.mark.parametrize(("before", "after"), list(product(DRAWN, JobStatus)))
-def test_a_step_is_allowed_only_where_the_design_draws_it(
-    before: str | None, after: JobStatus
-) -> None:
-    key = None if before is None else JobStatus(before)
-    assert (after in STEPS[key]) == (after.value in DRAWN[before])
+def test_a_step_is_allowed_only_where_the_design_draws_it() -> None:
+    steps = {before and before.value: {step.value for step in STEPS[before]} for before in STEPS}
+    assert steps == DRAWN
 
 
 def test_every_status_has_its_steps_in_the_table() -> None:
