@@ -97,7 +97,7 @@ class Bodies(Book):
         try:
             self._ended(job, result, exc, from_outside=from_outside)
         finally:
-            del job, exc  # a traceback of the body leads to this frame
+            del job, exc, task  # a traceback of the body leads to this frame
 
     async def _until_told(self, job: Job[Any]) -> bool:
         """Wait until what was to be told has been heard; return whether cancelled meanwhile."""
@@ -190,6 +190,9 @@ class Bodies(Book):
             self.losing.discard(me)
 
     def _lose(self, job: Job[Any], exc: BaseException | None) -> None:
+        with self.lock:
+            awaitable, job._awaitable = job._awaitable, None
+        close_coroutine(awaitable)
         why = "its event loop is gone" if exc is None else str(exc)
         phase: Phase = "loop" if job._active else "start"
         what = "could not go on" if job._active else "could not be started"
@@ -198,11 +201,9 @@ class Bodies(Book):
             log_failed(victim.name, victim.id, JobStatus.INTERRUPTED, victim._failure)
             self.conclude(victim)
         with self.lock:
-            awaitable, job._awaitable = job._awaitable, None
-            if job._settled:
-                self.hand_over(self.admission.remove(job))
             over = job._settled
-        close_coroutine(awaitable)
+            if over:
+                self.hand_over(self.admission.remove(job))
         if over:
             job._drop()
         self.carry_out()

@@ -17,7 +17,7 @@ from weakref import WeakSet, finalize
 
 from boundedjobs._admission import Admission
 from boundedjobs._event import JobEvent
-from boundedjobs._here import running_loop, running_task
+from boundedjobs._here import NO_LATE_THREADS, running_loop, running_task
 from boundedjobs._job import Job, current
 from boundedjobs._lanes._threads import ThreadLane
 from boundedjobs._listeners import Calls
@@ -94,6 +94,16 @@ class Book:
             running = JobStatus.RUNNING
             job._events.append(JobEvent(job, running, running, monotonic(), iter(listeners)))
 
+    def accept(self, job: Job[Any]) -> list[Job[Any]]:
+        """A job is PENDING; unless that is to be told first, it takes its place."""
+        self.note(job, JobStatus.PENDING)
+        if NO_LATE_THREADS:
+            if job._is_async:
+                self.errands.append(self.lane(job._loop, self.home).wake)
+            else:
+                self.threads.prepare()
+        return [] if job._events else self.admission.place(job)
+
     def claim(self, job: Job[Any]) -> bool:
         """Let a job that holds a slot run, unless it has been cancelled."""
         if job._status is not JobStatus.PENDING:
@@ -105,18 +115,21 @@ class Book:
     def hand_over(self, jobs: Iterable[Job[Any]], *, worker: bool = False) -> Job[Any] | None:
         """Give those who have got a slot to their lanes; the first one to this worker."""
         mine = None
-        for job in jobs:
-            if job._is_async:
-                self.to_loop(job)
-            elif worker and mine is None:
-                if self.claim(job):
-                    mine = job
-            else:
-                self.threads.put(job)
-        if self.admission.outside:
-            for job in self.admission.let_in():
+        while True:
+            for job in jobs:
+                if job._is_async:
+                    self.to_loop(job)
+                elif worker and mine is None:
+                    if self.claim(job):
+                        mine = job
+                else:
+                    self.threads.put(job)
+            let_in = self.admission.let_in() if self.admission.outside else ()
+            if not let_in:
+                return mine
+            jobs = [started for job in let_in for started in self.accept(job)]
+            for job in let_in:
                 self.rooms.pop(job).set()
-        return mine
 
     def to_loop(self, job: Job[Any]) -> None:
         """Give a job to its loop lane."""

@@ -81,8 +81,13 @@ def name_of(fn: Any) -> str:
     """The qualified name of `fn`, or of what it wraps, or of its type."""
     if type(fn) is FunctionType:
         return fn.__qualname__
-    name, _ = call(lambda: getattr(fn, "__qualname__", None) or _unwrapped(fn).__qualname__, (), {})
+    name, _ = call(lambda: getattr(fn, "__qualname__", None) or _name_within(fn), (), {})
     return name if isinstance(name, str) else type(fn).__qualname__
+
+
+def _name_within(fn: Any) -> str:
+    fn = _unwrapped(fn)
+    return getattr(fn, "__qualname__", type(fn).__qualname__)
 
 
 def _unwrapped(fn: Any) -> Any:

@@ -49,26 +49,17 @@ class Core(Bodies):
         with self.lock:
             verdict = self.admission.submit(job, may_wait=may_wait)
             if verdict is Verdict.ACCEPTED:
-                self._accept(job)
+                self.hand_over(self.accept(job))
             elif verdict is Verdict.WAIT:
                 room = self.rooms[job] = Event()
         if room is not None:
-            room.wait()
-            with self.lock:
-                accepted = job in self.admission.arriving
-                verdict = Verdict.ACCEPTED if accepted else Verdict.CLOSED
-                if accepted:
-                    self._accept(job)
+            room.wait()  # set when it has been accepted, or the runner has closed
+            verdict = Verdict.CLOSED if job._status is None else Verdict.ACCEPTED
         if job._events:
             self.tell(job)
         if self.errands or self.put_off:
             self.carry_out()
         return verdict
-
-    def _accept(self, job: Job[Any]) -> None:
-        self.note(job, JobStatus.PENDING)
-        if not job._events:
-            self.hand_over(self.admission.place(job))
 
     def _submit_late(self, job: Job[Any]) -> None:
         verdict = self.submit(job, may_wait=False)
@@ -80,7 +71,7 @@ class Core(Bodies):
         with self.lock:
             self.admission.outside.pop(job, None)
             if job in self.admission.arriving and job._status in (None, JobStatus.PENDING):
-                self._accept(job)
+                self.hand_over(self.accept(job))
             waiting = [j for j in self.admission.running if j._status is JobStatus.PENDING]
             self.hand_over([*self.admission.start(), *waiting])
         if job._events:

@@ -5,6 +5,10 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
+# Python 3.12.0 and 3.12.1 start no thread once the interpreter exits (python/cpython#113964):
+# there, what accepted jobs will need is started beforehand.
+NO_LATE_THREADS = (3, 12, 0) <= sys.version_info[:3] <= (3, 12, 1)
+
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop, Task
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from weakref import WeakSet
 
 from boundedjobs._closing import close, deadline_in, drain_patiently
+from boundedjobs._here import NO_LATE_THREADS
 
 if TYPE_CHECKING:
     from boundedjobs._core import Core
@@ -51,6 +52,8 @@ def _at_exit() -> None:
     began = monotonic()
     for core in cores:
         core.exiting = True
+        if NO_LATE_THREADS:
+            core.threads.freeze()
         close(core, cancel_pending=False)
     first: BaseException | None = None
     for core in cores:

@@ -29,17 +29,19 @@ class Host(Protocol):
 class Worker(Thread):
     """A daemon thread: one that hangs in a body must not keep the process from exiting."""
 
-    def __init__(self, lane: ThreadLane, name: str, job: Job[Any]) -> None:
+    def __init__(self, lane: ThreadLane, name: str, job: Job[Any] | None) -> None:
         super().__init__(name=name, daemon=True)
         self.up = Event()
         self._lane = lane
-        self._job: Job[Any] | None = job
+        self._job = job
 
     def run(self) -> None:
         self.up.set()
         job, self._job = self._job, None
         lane = self._lane
         try:
+            if job is None:  # started beforehand
+                job = lane.wait(self)
             while job is not None:
                 host: Host = job._keeper  # type: ignore[assignment]  # the runner's core is both
                 while job is not None:
@@ -81,12 +83,25 @@ class ThreadLane:
             self._spare -= 1
             self._ready.put(job)
             return
+        self._add(job)
+
+    def prepare(self) -> None:
+        """Have a worker, though there is nothing to run yet. Under the lock."""
+        if not self.workers:
+            self._add(None)
+
+    def freeze(self) -> None:
+        """Start no more workers: those that there are must do."""
+        with self._lock:
+            self.limit = len(self.workers)
+
+    def _add(self, job: Job[Any] | None) -> None:
         worker = Worker(self, f"{self._name}-{self._started}", job)
         self._started += 1
         self._errands.append(partial(self._start, worker, job))
         self.workers[worker] = None
 
-    def _start(self, worker: Worker, job: Job[Any]) -> None:
+    def _start(self, worker: Worker, job: Job[Any] | None) -> None:
         with self._lock:
             if worker.up.is_set():
                 return
@@ -99,7 +114,8 @@ class ThreadLane:
             raise
         if exc is not None:
             self.leave(worker)
-            job._keeper.lose(job, exc)  # type: ignore[attr-defined]  # the runner's core is a Host
+            if job is not None:
+                job._keeper.lose(job, exc)  # type: ignore[attr-defined]  # the runner's core is a Host
 
     def wait(self, worker: Worker) -> Job[Any] | None:
         """Wait, as a worker, for a job; None: leave."""
