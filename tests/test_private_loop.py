@@ -1,0 +1,239 @@
+"""The private loop: made when nothing else is there, said once, gone with its runner."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import gc
+import logging
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from boundedjobs import BoundedRunner, JobEvent, JobInterrupted, JobStatus
+from tests.gates import TIMEOUT, AsyncGate, Gate, Heard
+
+SAID = (
+    "runner 'content': no event loop was running where an async job or listener came from, so a "
+    "private one is started in a thread; a service passes lifespan=runner.lifespan or uses "
+    "'async with runner'"
+)
+
+Said = Callable[[], list[tuple[int, str]]]
+
+
+async def here() -> asyncio.AbstractEventLoop:
+    """A body that says on which loop it runs."""
+    await asyncio.sleep(0)
+    return asyncio.get_running_loop()
+
+
+def nothing() -> None:
+    """A body."""
+
+
+def loop_threads(name: str = "content") -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == f"{name}-loop"]
+
+
+@pytest.fixture
+def said(caplog: pytest.LogCaptureFixture) -> Said:
+    """What was logged on our logger, INFO included."""
+    caplog.set_level(logging.INFO, logger="boundedjobs")
+    return lambda: [
+        (record.levelno, record.getMessage())
+        for record in caplog.records
+        if record.name == "boundedjobs"
+    ]
+
+
+def test_all_jobs_share_one_private_loop_and_it_is_said_once(
+    said: Said,
+) -> None:
+    with BoundedRunner(4, name="content") as runner:
+        jobs = [runner.submit(here) for _ in range(50)]
+        assert len({job.result(TIMEOUT) for job in jobs}) == 1
+        assert len(loop_threads()) == 1
+    assert said() == [(logging.INFO, SAID)]
+
+
+def test_jobs_submitted_from_many_threads_at_once_share_one_private_loop(
+    said: Said,
+) -> None:
+    barrier = threading.Barrier(8)
+
+    def submit(runner: BoundedRunner) -> Any:
+        barrier.wait(TIMEOUT)
+        return runner.submit(here).result(TIMEOUT)
+
+    with BoundedRunner(4) as runner, concurrent.futures.ThreadPoolExecutor(8) as pool:
+        assert len(set(pool.map(submit, [runner] * 8))) == 1
+    assert len(said()) == 1
+
+
+def test_a_runner_of_sync_jobs_has_no_private_loop(said: Said) -> None:
+    with BoundedRunner(1, name="content", on_status=Heard()) as runner:
+        runner.submit(nothing).result(TIMEOUT)
+        assert loop_threads() == []
+    assert said() == []
+
+
+def test_with_a_home_loop_there_is_no_private_one(said: Said) -> None:
+    async def listener(event: JobEvent) -> None:
+        await asyncio.sleep(0)
+
+    async def main() -> None:
+        async with BoundedRunner(1, name="content", on_status=listener) as runner:
+            await asyncio.to_thread(lambda: runner.submit(here).result(TIMEOUT))
+            await asyncio.to_thread(lambda: runner.submit(nothing).result(TIMEOUT))
+            assert loop_threads() == []
+
+    asyncio.run(main())
+    assert said() == []
+
+
+def test_its_thread_is_a_daemon_and_gone_when_the_runner_is_closed() -> None:
+    with BoundedRunner(1, name="content") as runner:
+        runner.submit(here).result(TIMEOUT)
+        (thread,) = loop_threads()
+        assert thread.daemon
+    assert not thread.is_alive()
+
+
+def test_its_thread_goes_when_the_runner_is_dropped() -> None:
+    runner = BoundedRunner(1, name="content")
+    runner.submit(here).result(TIMEOUT)
+    (thread,) = loop_threads()
+    del runner
+    gc.collect()
+    thread.join(TIMEOUT)
+    assert not thread.is_alive()
+
+
+def test_a_dropped_runner_ends_its_async_jobs_first() -> None:
+    gate = AsyncGate()
+    runner = BoundedRunner(1, name="content")
+    jobs = [runner.submit(gate, i) for i in range(3)]
+    gate.wait_for()
+    (thread,) = loop_threads()
+    del runner
+    gc.collect()
+    gate.open()
+    assert [job.result(TIMEOUT) for job in jobs] == [0, 1, 2]
+    del jobs
+    gc.collect()
+    thread.join(TIMEOUT)
+    assert not thread.is_alive()
+
+
+def test_its_thread_goes_when_the_last_late_body_has_ended_after_a_deadline() -> None:
+    gate = Gate()
+    runner = BoundedRunner(2, name="content")
+    runner.submit(here).result(TIMEOUT)
+    runner.submit(gate)
+    gate.wait_for()
+    (thread,) = loop_threads()
+    runner.shutdown(timeout=0)
+    gate.open()
+    thread.join(TIMEOUT)
+    assert not thread.is_alive()
+    runner.shutdown()  # the runner is still there
+
+
+def test_a_runner_that_is_opened_anew_makes_a_new_one(said: Said) -> None:
+    runner = BoundedRunner(1)
+    loops = []
+    for _ in range(3):
+        with runner:
+            loops.append(runner.submit(here).result(TIMEOUT))
+    assert len(set(loops)) == 3
+    assert len(said()) == 3
+
+
+@pytest.mark.parametrize("exc", [RuntimeError, MemoryError])
+def test_a_thread_of_its_that_does_not_start_interrupts_the_job_and_the_next_one_runs(
+    exc: type[Exception], monkeypatch: pytest.MonkeyPatch, said: Said
+) -> None:
+    start = threading.Thread.start
+
+    def refuse(thread: threading.Thread) -> None:
+        if thread.name == "content-loop":
+            raise exc("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    with BoundedRunner(1, name="content") as runner:
+        job = runner.submit(here)
+        assert job.done()
+        with pytest.raises(JobInterrupted) as caught:
+            job.result(TIMEOUT)
+        assert str(caught.value) == "the job could not be started: can't start new thread"
+        assert job.failure is not None
+        assert job.failure.phase == "start"
+        assert runner.submit(int, "7").result(TIMEOUT) == 7
+        monkeypatch.undo()
+        runner.submit(here).result(TIMEOUT)
+    assert [level for level, _ in said()] == [logging.ERROR, logging.INFO]
+
+
+def test_a_listener_whose_private_loop_does_not_start_counts_as_raised(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    start = threading.Thread.start
+
+    def refuse(thread: threading.Thread) -> None:
+        if thread.name == "content-loop":
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    async def listener(event: JobEvent) -> None:
+        await asyncio.sleep(0)
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    with BoundedRunner(1, name="content", on_status=listener) as runner:
+        assert runner.submit(int, "7").result(TIMEOUT) == 7
+        assert runner.listener_errors == 3
+
+
+def test_a_loop_that_can_not_be_made_interrupts_the_job_and_the_next_one_runs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse() -> asyncio.AbstractEventLoop:
+        raise OSError("too many open files")
+
+    monkeypatch.setattr(asyncio.events, "new_event_loop", refuse)
+    with BoundedRunner(1) as runner:
+        job = runner.submit(here)
+        with pytest.raises(JobInterrupted) as caught:
+            job.result(TIMEOUT)
+        assert str(caught.value) == "the job could not be started: too many open files"
+        assert runner.submit(int, "7").result(TIMEOUT) == 7
+        monkeypatch.undo()
+        runner.submit(here).result(TIMEOUT)
+
+
+def test_a_body_that_stops_the_private_loop_is_interrupted_and_the_next_one_runs() -> None:
+    gate = AsyncGate()
+
+    async def stop() -> None:
+        loop = asyncio.get_running_loop()
+        loop.call_soon(loop.stop)
+        await gate()
+
+    with BoundedRunner(2) as runner:
+        other = runner.submit(gate)
+        gate.wait_for()
+        job = runner.submit(stop)
+        for lost in (job, other):
+            assert isinstance(lost.exception(TIMEOUT), JobInterrupted)
+            assert lost.status is JobStatus.INTERRUPTED
+        assert runner.submit(here).result(TIMEOUT) is not None
+
+
+def test_closing_at_once_waits_for_jobs_of_a_private_loop_that_is_only_just_started() -> None:
+    for _ in range(20):
+        with BoundedRunner(2) as runner:
+            jobs = [runner.submit(here) for _ in range(3)]
+        assert [job.status for job in jobs] == [JobStatus.SUCCEEDED] * 3
