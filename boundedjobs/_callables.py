@@ -79,15 +79,14 @@ def close_coroutine(awaitable: object) -> None:
 
 def name_of(fn: Any) -> str:
     """The qualified name of `fn`, or of what it wraps, or of its type."""
-    if type(fn) is FunctionType:
-        return fn.__qualname__
-    name, _ = call(lambda: getattr(fn, "__qualname__", None) or _name_within(fn), (), {})
+    try:
+        name = getattr(fn, "__qualname__", None)
+        if name is None:
+            fn = _unwrapped(fn)
+            name = getattr(fn, "__qualname__", None)
+    except Exception:  # noqa: BLE001 - an object that raises when it is asked
+        name = None
     return name if isinstance(name, str) else type(fn).__qualname__
-
-
-def _name_within(fn: Any) -> str:
-    fn = _unwrapped(fn)
-    return getattr(fn, "__qualname__", type(fn).__qualname__)
 
 
 def _unwrapped(fn: Any) -> Any:
