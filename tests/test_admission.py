@@ -215,19 +215,36 @@ def test_what_was_accepted_before_closing_still_runs() -> None:
 
 
 class Interrupted(OrderedDict[int, None]):
-    """Raises once, as Ctrl-C may, in the midst of a change of place."""
+    """Raises once, as Ctrl-C may, in the midst of a change of place: before or after a step."""
 
-    armed = True
+    when: str | None = None
+
+    def step(self, when: str) -> None:
+        if self.when == when:
+            self.when = None
+            raise KeyboardInterrupt
+
+    def __setitem__(self, item: int, value: None) -> None:
+        self.step("before entering")
+        super().__setitem__(item, value)
+        self.step("after entering")
 
     def __delitem__(self, item: int) -> None:
-        if self.armed:
-            self.armed = False
-            raise KeyboardInterrupt
+        self.step("before leaving")
         super().__delitem__(item)
+        self.step("after leaving")
 
 
-def interrupt(admission: Any, place: str) -> None:
-    setattr(admission, place, Interrupted(getattr(admission, place)))
+CUTS = ["before entering", "after entering", "before leaving", "after leaving"]
+at_each_step = pytest.mark.parametrize("cut", CUTS)
+
+
+def interrupt(admission: Any, entered: str, left: str, cut: str) -> None:
+    """Have the change from the place `left` to the place `entered` be cut off."""
+    place = entered if cut.endswith("entering") else left
+    interrupted = Interrupted(getattr(admission, place))
+    interrupted.when = cut
+    setattr(admission, place, interrupted)
 
 
 def run_dry(admission: Admission[int]) -> list[int]:
@@ -241,9 +258,10 @@ def run_dry(admission: Admission[int]) -> list[int]:
     return order
 
 
-def test_a_start_that_was_cut_off_can_be_done_again_and_loses_nobody() -> None:
+@at_each_step
+def test_a_start_that_was_cut_off_can_be_done_again_and_loses_nobody(cut: str) -> None:
     admission = filled(2, None, 5)
-    interrupt(admission, "pending")
+    interrupt(admission, "running", "pending", cut)
     with pytest.raises(KeyboardInterrupt):
         admission.remove(0)
     admission.start()
@@ -252,10 +270,11 @@ def test_a_start_that_was_cut_off_can_be_done_again_and_loses_nobody() -> None:
     assert not admission.pending
 
 
-def test_a_placing_that_was_cut_off_can_be_done_again_and_loses_nobody() -> None:
+@at_each_step
+def test_a_placing_that_was_cut_off_can_be_done_again_and_loses_nobody(cut: str) -> None:
     admission = filled(1, None, 2)
     admission.submit(2, may_wait=False)
-    interrupt(admission, "arriving")
+    interrupt(admission, "pending", "arriving", cut)
     with pytest.raises(KeyboardInterrupt):
         admission.place(2)
     assert admission.place(2) == []
@@ -263,15 +282,17 @@ def test_a_placing_that_was_cut_off_can_be_done_again_and_loses_nobody() -> None
     assert run_dry(admission) == [0, 1, 2]
 
 
-def test_a_letting_in_that_was_cut_off_can_be_done_again_and_loses_nobody() -> None:
+@at_each_step
+def test_a_letting_in_that_was_cut_off_can_be_done_again_and_loses_nobody(cut: str) -> None:
     admission = filled(1, 0, 1)
     for item in (1, 2):
         assert admission.submit(item, may_wait=True) is Verdict.WAIT
-    interrupt(admission, "outside")
     admission.remove(0)
+    interrupt(admission, "arriving", "outside", cut)
     with pytest.raises(KeyboardInterrupt):
         admission.let_in()
+    admission.let_in()
     assert 1 in admission.arriving
-    admission.outside.pop(1, None)  # as the submitter does who was waiting
     assert admission.place(1) == [1]
     assert run_dry(admission) == [1, 2]
+    assert not admission.outside
