@@ -26,12 +26,13 @@ Outcome = tuple[JobStatus, BaseException | None, "Failure | None"]
 class Bodies(Book):
     """Runs bodies and decides how their jobs end."""
 
+    def begin(self, job: Job[Any]) -> bool:
+        """Whether a worker may run a job that was left for it: it may have been cancelled."""
+        with self.lock:
+            return self.claim(job)
+
     def run(self, job: Job[Any]) -> Job[Any] | None:
         """Run a sync job on this worker; return the next, if a slot was handed straight on."""
-        if not job._active:
-            with self.lock:
-                if not self.claim(job):
-                    return None
         assert job._context is not None
         following = job._context.run(self._run, job)
         if job._awaitable is not None:

@@ -20,7 +20,7 @@ from boundedjobs._event import JobEvent
 from boundedjobs._here import NO_LATE_THREADS, running_loop, running_task
 from boundedjobs._job import Job, current
 from boundedjobs._lanes._threads import ThreadLane
-from boundedjobs._listeners import Calls
+from boundedjobs._listeners import Calls, Hearers
 from boundedjobs._status import FINAL, JobStatus
 from boundedjobs._waits import Waits
 
@@ -71,28 +71,37 @@ class Book:
 
     def note(self, job: Job[Any], status: JobStatus) -> None:
         """Decide a step, and its place among the events of the job. Can be done again."""
+        if job._status is status:
+            return
         moment = monotonic()
         if status is JobStatus.RUNNING:
             job._started = moment
         elif status is not JobStatus.PENDING:
             job._ended = moment
-        listeners = job._listeners.on_status
-        if listeners:
-            if job._events is None:
-                job._events = deque()
-            if not job._events or job._events[-1]._status is not status:
-                event = JobEvent(job, job._status, status, moment, iter(listeners))
-                job._events.append(event)
+        self._record(job, job._status, status, moment, job._listeners.on_status)
         job._status = status
 
     def note_progress(self, job: Job[Any]) -> None:
         """Give what a job has reported its place among the events of the job."""
-        listeners = job._listeners.on_progress
-        if listeners:
-            if job._events is None:
-                job._events = deque()
-            running = JobStatus.RUNNING
-            job._events.append(JobEvent(job, running, running, monotonic(), iter(listeners)))
+        running = JobStatus.RUNNING
+        self._record(job, running, running, monotonic(), job._listeners.on_progress)
+
+    def _record(
+        self,
+        job: Job[Any],
+        previous: JobStatus | None,
+        status: JobStatus,
+        moment: float,
+        hearers: Hearers,
+    ) -> None:
+        if not (hearers[0] or hearers[1]):
+            return
+        if job._events is None:
+            job._events = deque()
+        elif job._events and job._events[-1].event._status is status is not previous:
+            return  # it has been recorded, and then a Ctrl-C came
+        event = JobEvent(job, previous, status, moment)
+        job._events.append(Calls(event, hearers, self.count_error))
 
     def accept(self, job: Job[Any]) -> list[Job[Any]]:
         """A job is PENDING; unless that is to be told first, it takes its place."""
@@ -203,24 +212,23 @@ class Book:
             if job._teller is not None and not again:
                 return None
             job._teller = me
-        while (event := self._next_event(job)) is not None:
-            calls = Calls(event, self.count_error)
+        while (calls := self._next_calls(job)) is not None:
             self._inside(job, calls.call_sync)
-            if calls.left:
-                if running_loop() is not None:
-                    job._teller = calls
-                    self._call_async(job, calls, partial(self._go_on, job, calls))
-                    return mine
-                heard = Event()
-                self._call_async(job, calls, heard.set)
-                heard.wait()
+            if calls.is_left() and running_loop() is not None:
+                job._teller = calls
+                self._call_async(job, calls, partial(self._go_on, job, calls))
+                return mine
+            if calls.is_left() and calls.heard is None:
+                self._call_async(job, calls, None)
+            if calls.heard is not None:
+                calls.heard.wait()
                 job._teller = me
             mine = self._heard(job, calls, worker=worker) or mine
             if job._teller != me:
                 break  # it has its place in the queue: the rest is told where it runs
         return mine
 
-    def _next_event(self, job: Job[Any]) -> JobEvent | None:
+    def _next_calls(self, job: Job[Any]) -> Calls | None:
         """The event to tell now. It stays in its place until it has been heard."""
         with self.lock:
             if job._events:
@@ -244,10 +252,12 @@ class Book:
         else:
             context.run(_enter, job, fn)
 
-    def _call_async(self, job: Job[Any], calls: Calls, then: Callable[[], None]) -> None:
+    def _call_async(self, job: Job[Any], calls: Calls, then: Callable[[], None] | None) -> None:
+        """Have the rest awaited, then call `then`; without one, `calls.heard` is set."""
         from boundedjobs._lanes._loops import Errand
 
-        once = [then]
+        heard = Event()
+        once = [then or heard.set]
 
         def end() -> None:
             if once:
@@ -271,6 +281,7 @@ class Book:
             return
         with self.lock:
             self.lane(self.home, job._loop).put(Errand(listen, context.copy(), lost))
+            calls.heard = heard if then is None else None
         self.carry_out()
 
     def _go_on(self, job: Job[Any], calls: Calls) -> None:
@@ -282,7 +293,7 @@ class Book:
     def _heard(self, job: Job[Any], calls: Calls, *, worker: bool) -> Job[Any] | None:
         status = calls.event._status
         with self.lock:
-            if job._events and job._events[0] is calls.event:
+            if job._events and job._events[0] is calls:
                 job._events.popleft()
             if status is JobStatus.PENDING:
                 if not job._events:  # else it was cancelled meanwhile: that is to be told

@@ -153,7 +153,7 @@ class Core(Bodies):
             self.note_progress(job)
             events = job._events
             # Whoever starts the body tells RUNNING, and what comes after it.
-            if not events or events[0]._previous is JobStatus.PENDING:
+            if not events or events[0].event._previous is JobStatus.PENDING:
                 return
         self.tell(job)
 
@@ -205,8 +205,7 @@ class Core(Bodies):
             return False
         if (job._is_async or job._awaitable is not None) and (job._loop or home) is loop:
             return True
-        listeners = job._listeners.on_status + job._listeners.on_progress
-        return any(is_async for _, is_async in listeners) and (home or job._loop) is loop
+        return job._listeners.has_async() and (home or job._loop) is loop
 
     def is_inside(self) -> bool:
         """Whether this is called inside a job of this runner, on its own thread or task."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from time import time
@@ -41,18 +41,7 @@ class JobEvent:
     """
 
     # One is made per step on the hot path: times and texts are worked out on access.
-    # `_left` is the listeners that have not been called yet, so that an interrupted round
-    # of calls goes on where it stopped.
-    __slots__ = (
-        "_at",
-        "_failure",
-        "_job",
-        "_left",
-        "_moment",
-        "_previous",
-        "_progress",
-        "_status",
-    )
+    __slots__ = ("_at", "_failure", "_job", "_moment", "_previous", "_progress", "_status")
 
     def __init__(
         self,
@@ -60,14 +49,12 @@ class JobEvent:
         previous: JobStatus | None,
         status: JobStatus,
         moment: float,
-        left: Iterator[tuple[Callable[[JobEvent], object], bool]],
     ) -> None:
         self._job = job
         self._previous = previous
         self._status = status
         self._progress = job._progress
         self._failure = job._failure
-        self._left = left
         self._moment = moment
         self._at = time()
 

@@ -10,10 +10,10 @@ from datetime import UTC, datetime
 from time import monotonic, time
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from boundedjobs._event import JobEvent, Progress
+from boundedjobs._event import Progress
 from boundedjobs._failure import Failure
 from boundedjobs._future import Keeper, LazyFuture
-from boundedjobs._listeners import Listeners
+from boundedjobs._listeners import Calls, Listeners
 from boundedjobs._status import JobStatus
 from boundedjobs.errors import JobCancelled
 
@@ -93,7 +93,7 @@ class Job(LazyFuture[T]):
         self._active = False  # the body holds a thread or a task
         self._asked = False  # to stop
         self._settled = False  # the future is done
-        self._events: deque[JobEvent] | None = None  # decided, not yet heard by all
+        self._events: deque[Calls] | None = None  # decided, not yet heard by all
         self._teller: object = None  # who tells the listeners; one at a time
         self._on_told: Callable[[], object] | None = None
         self._on: int | Task[None] | None = None  # the thread or task that the body is on

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import operator
+import threading
 from collections.abc import Awaitable, Callable, Iterable
+from itertools import repeat
+from operator import length_hint
 from typing import Any
 
 from boundedjobs._callables import Kind, close_coroutine, kind_of, must_be_awaited
 from boundedjobs._event import JobEvent
-from boundedjobs._failure import call
 from boundedjobs._here import running_loop
 from boundedjobs._log import log_listener_error
 
@@ -15,8 +18,8 @@ Listener = Callable[[JobEvent], object]
 """A status callback, sync or async: it is handed one event."""
 
 
-Ordered = tuple[tuple[Listener, bool], ...]
-"""Listeners in the order of their calls, each with whether it is async: sync ones first."""
+Hearers = tuple[tuple[Listener, ...], tuple[Listener, ...]]
+"""Who hears one kind of event: the sync listeners, then the async ones. Empty if nobody does."""
 
 
 class Listeners:
@@ -33,40 +36,55 @@ class Listeners:
         self.on_progress = _checked("on_progress", on_progress)
 
     def __bool__(self) -> bool:
-        return bool(self.on_status or self.on_progress)
+        return any((*self.on_status, *self.on_progress))
+
+    def has_async(self) -> bool:
+        """Whether one of them needs an event loop."""
+        return bool(self.on_status[1] or self.on_progress[1])
 
     def __add__(self, more: Listeners) -> Listeners:
         both = Listeners()
-        both.on_status = _in_order(self.on_status + more.on_status)
-        both.on_progress = _in_order(self.on_progress + more.on_progress)
+        both.on_status = _joined(self.on_status, more.on_status)
+        both.on_progress = _joined(self.on_progress, more.on_progress)
         return both
 
 
 class Calls:
-    """What is left to await of one event: the async listeners, in their order."""
+    """The calls that are to be made for one event. What has been made is not made again."""
 
-    def __init__(self, event: JobEvent, on_error: Callable[[], None]) -> None:
+    __slots__ = ("_async", "_made", "_on_error", "_returned", "_sync", "_to_call", "event", "heard")
+
+    def __init__(self, event: JobEvent, hearers: Hearers, on_error: Callable[[], None]) -> None:
         self.event = event
+        self.heard: threading.Event | None = None  # set when all has been awaited
         self._on_error = on_error
-        self.left: list[tuple[Listener, Awaitable[Any] | None]] = []
+        self._sync, self._async = hearers[0], list(hearers[1])
+        self._returned: list[tuple[Listener, Awaitable[Any]]] = []
+        # A listener is taken and called in one step of C, so that a Ctrl-C finds it either
+        # not taken or called.
+        self._to_call = iter(self._sync)
+        self._made = map(operator.call, self._to_call, repeat(event))
 
     def call_sync(self) -> None:
         """Call the sync listeners; what must be awaited is left."""
-        for listener, is_async in self.event._left:
-            if is_async:
-                self.left.append((listener, None))
-                continue
-            value, exc = call(listener, (self.event,), {})
-            if exc is not None:
-                self._failed(listener, exc)
-            elif must_be_awaited(value):  # it looked sync: a lambda, say
-                self.left.append((listener, value))  # type: ignore[arg-type]  # just tested
+        while left := length_hint(self._to_call):
+            try:
+                value = next(self._made)
+            except BaseException as exc:  # noqa: BLE001 - a listener may raise anything
+                self._failed(self._sync[-left], exc)
+            else:
+                if must_be_awaited(value):  # it looked sync: a lambda, say
+                    self._returned.append((self._sync[-left], value))  # type: ignore[arg-type]
+
+    def is_left(self) -> bool:
+        """Whether there is something to await."""
+        return bool(self._returned or self._async)
 
     async def call_async(self) -> None:
         """Await what is left, one after the other."""
         loop = running_loop()
-        while self.left:
-            listener, awaitable = self.left.pop(0)
+        while self.is_left():
+            listener, awaitable = self._next()
             try:
                 await (listener(self.event) if awaitable is None else awaitable)  # type: ignore[misc]
             except BaseException as exc:
@@ -76,17 +94,20 @@ class Calls:
 
     def lose(self) -> None:
         """Nothing more can be awaited: the loop is gone. Each call counts as raised."""
-        while self.left:
-            listener, awaitable = self.left.pop(0)
+        while self.is_left():
+            listener, awaitable = self._next()
             close_coroutine(awaitable)
             self._failed(listener, None)
+
+    def _next(self) -> tuple[Listener, Awaitable[Any] | None]:
+        return self._returned.pop(0) if self._returned else (self._async.pop(0), None)
 
     def _failed(self, listener: Listener, exc: BaseException | None) -> None:
         self._on_error()
         log_listener_error(listener, self.event, exc)
 
 
-def _checked(parameter: str, given: Listener | Iterable[Listener] | None) -> Ordered:
+def _checked(parameter: str, given: Listener | Iterable[Listener] | None) -> Hearers:
     listeners: list[Any] = [given]
     if given is None:
         listeners = []
@@ -98,8 +119,11 @@ def _checked(parameter: str, given: Listener | Iterable[Listener] | None) -> Ord
                 f"{parameter} must be a callable that takes one JobEvent, or several of them, "
                 f"got {listener!r}"
             )
-    return _in_order(tuple((each, kind_of(each) is Kind.ASYNC) for each in listeners))
+    kinds = [kind_of(each) for each in listeners]
+    sync = [each for each, kind in zip(listeners, kinds, strict=True) if kind is Kind.SYNC]
+    others = [each for each, kind in zip(listeners, kinds, strict=True) if kind is Kind.ASYNC]
+    return (tuple(sync), tuple(others))
 
 
-def _in_order(listeners: Ordered) -> Ordered:
-    return tuple(sorted(listeners, key=lambda pair: pair[1]))
+def _joined(first: Hearers, second: Hearers) -> Hearers:
+    return (first[0] + second[0], first[1] + second[1])

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 class Host(Protocol):
     """What a worker needs of the runner whose job it runs."""
 
+    def begin(self, job: Job[Any]) -> bool:
+        """Whether a job that has its slot may run: it may have been cancelled."""
+
     def run(self, job: Job[Any]) -> Job[Any] | None:
         """Run a job to its end; return the next one, if a slot was handed straight on."""
 
@@ -44,6 +47,8 @@ class Worker(Thread):
                 job = lane.wait(self)
             while job is not None:
                 host: Host = job._keeper  # type: ignore[assignment]  # the runner's core is both
+                if not host.begin(job):
+                    job = None
                 while job is not None:
                     job = host.run(job)
                 del host  # an idle worker must not keep its runner alive
