@@ -1,0 +1,1000 @@
+"""The loop lane: which loop a job runs on, what awaitables become, and loops that go away."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import functools
+import gc
+import logging
+import sys
+import threading
+import types
+import weakref
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterator
+from typing import Any
+
+import pytest
+
+from boundedjobs import (
+    BoundedRunner,
+    Job,
+    JobCancelled,
+    JobEvent,
+    JobInterrupted,
+    JobStatus,
+    RunnerFull,
+)
+from tests.gates import TIMEOUT, AsyncGate, Gate, Heard
+
+
+async def here() -> asyncio.AbstractEventLoop:
+    """A body that says on which loop it runs."""
+    await asyncio.sleep(0)
+    return asyncio.get_running_loop()
+
+
+async def nothing() -> None:
+    """A body that yields to its loop once."""
+    await asyncio.sleep(0)
+
+
+async def for_ever() -> None:
+    """A body that ends when it is cancelled."""
+    await asyncio.get_running_loop().create_future()
+
+
+def phase_of(job: Job[Any]) -> str:
+    assert job.failure is not None
+    return job.failure.phase
+
+
+def records(caplog: pytest.LogCaptureFixture, logger: str) -> list[str]:
+    """What was logged on a logger."""
+    return [record.getMessage() for record in caplog.records if record.name == logger]
+
+
+@pytest.fixture
+def quiet(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """Asyncio has nothing to complain about: 'destroyed but pending', 'never retrieved'."""
+    yield
+    gc.collect()
+    assert records(caplog, "asyncio") == []
+
+
+pytestmark = pytest.mark.usefixtures("quiet")
+
+
+# Which loop.
+
+
+def test_an_async_job_runs_on_the_loop_that_runs_where_submit_is_called() -> None:
+    with BoundedRunner(1) as runner:
+
+        async def main() -> None:
+            assert await runner.submit(here) is asyncio.get_running_loop()
+
+        asyncio.run(main())
+
+
+def test_the_loop_of_the_submitter_goes_before_the_home_loop() -> None:
+    async def main() -> None:
+        async with BoundedRunner(1) as runner:
+
+            async def elsewhere() -> None:
+                assert await runner.submit(here) is asyncio.get_running_loop()
+
+            await asyncio.to_thread(asyncio.run, elsewhere())
+
+    asyncio.run(main())
+
+
+def test_an_async_job_of_a_thread_runs_on_the_home_loop() -> None:
+    async def main() -> None:
+        async with BoundedRunner(1) as runner:
+            job = await asyncio.to_thread(runner.submit, here)
+            assert await job is asyncio.get_running_loop()
+
+    asyncio.run(main())
+
+
+def test_the_lifespan_makes_its_loop_the_home_loop() -> None:
+    runner = BoundedRunner(1)
+
+    async def main() -> None:
+        async with runner.lifespan(object()):
+            job = await asyncio.to_thread(runner.submit, here)
+            assert await job is asyncio.get_running_loop()
+
+    for _ in range(2):  # the next app, the next loop
+        asyncio.run(main())
+
+
+def test_two_loops_in_two_threads_share_one_limit() -> None:
+    gate = AsyncGate()
+    heard = Heard()
+    loops: list[object] = []
+
+    async def body() -> None:
+        loops.append(asyncio.get_running_loop())
+        await gate()
+
+    with BoundedRunner(2, on_status=heard) as runner:
+
+        async def main() -> None:
+            await asyncio.gather(*(runner.submit(body) for _ in range(3)))
+
+        with concurrent.futures.ThreadPoolExecutor(2) as pool:
+            mains = [pool.submit(asyncio.run, main()) for _ in range(2)]
+            gate.wait_for(2)
+            assert heard.statuses().count("running") == 2
+            gate.open()
+            for done in mains:
+                done.result(TIMEOUT)
+    assert len(loops) == 6
+    assert len(set(loops)) == 2
+
+
+# The limit.
+
+
+def test_limit_coroutines_run_at_once_on_one_loop() -> None:
+    arrived = 0
+    everybody: asyncio.Event | None = None
+
+    async def meet() -> None:
+        nonlocal arrived, everybody
+        everybody = everybody or asyncio.Event()
+        arrived += 1
+        if arrived == 50:
+            everybody.set()
+        async with asyncio.timeout(TIMEOUT):
+            await everybody.wait()
+
+    with BoundedRunner(50) as runner:
+        for job in [runner.submit(meet) for _ in range(50)]:
+            job.result(TIMEOUT)
+
+
+def test_never_more_than_limit_coroutines_run_at_once() -> None:
+    async def main() -> None:
+        gate = AsyncGate()
+        async with BoundedRunner(3) as runner:
+            jobs = [runner.submit(gate) for _ in range(20)]
+            await asyncio.to_thread(gate.wait_for, 3)
+            statuses = [job.status for job in jobs]
+            assert statuses == [JobStatus.RUNNING] * 3 + [JobStatus.PENDING] * 17
+            gate.open()
+            await asyncio.gather(*jobs)
+
+    asyncio.run(main())
+
+
+def test_the_limit_covers_sync_and_async_jobs_together() -> None:
+    sync_gate, async_gate = Gate(), AsyncGate()
+    with BoundedRunner(2, max_pending=2) as runner:
+        jobs: list[Job[Any]] = [runner.submit(sync_gate), runner.submit(async_gate)]
+        sync_gate.wait_for()
+        async_gate.wait_for()
+        waiting: list[Job[Any]] = [runner.submit(nothing), runner.submit(int)]
+        assert [job.status for job in waiting] == [JobStatus.PENDING] * 2
+        with pytest.raises(RunnerFull):
+            runner.submit(nothing)
+        sync_gate.open()
+        for job in waiting:  # both kinds pass through the slot of the sync one
+            job.result(TIMEOUT)
+        assert jobs[1].status is JobStatus.RUNNING
+        async_gate.open()
+
+
+def test_jobs_of_both_kinds_start_in_the_order_of_their_submission() -> None:
+    order: list[int] = []
+    gate = Gate()
+
+    async def append_async(i: int) -> None:
+        await asyncio.sleep(0)
+        order.append(i)
+
+    with BoundedRunner(1) as runner:
+        runner.submit(gate)
+        gate.wait_for()
+        for i in range(100):
+            runner.submit(append_async if i % 3 else order.append, i)
+        gate.open()
+    assert order == list(range(100))
+
+
+# Awaitables of what looks sync.
+
+
+class Callable_:  # noqa: N801 - a callable object
+    """A callable object with an async `__call__`."""
+
+    async def __call__(self) -> asyncio.AbstractEventLoop:
+        return await here()
+
+
+class Methods:
+    async def method(self) -> asyncio.AbstractEventLoop:
+        return await here()
+
+    @classmethod
+    async def of_class(cls) -> asyncio.AbstractEventLoop:
+        return await here()
+
+    @staticmethod
+    async def static() -> asyncio.AbstractEventLoop:
+        return await here()
+
+
+class OwnAwaitable:
+    """Not a coroutine, but awaitable."""
+
+    def __await__(self) -> Generator[Any, None, asyncio.AbstractEventLoop]:
+        return here().__await__()
+
+
+@functools.wraps(here)
+def decorated() -> Any:
+    return here()
+
+
+@types.coroutine
+def generator_based() -> Generator[Any, None, asyncio.AbstractEventLoop]:
+    return (yield from here().__await__())
+
+
+AWAITABLES: dict[str, Callable[[], Any]] = {
+    "coroutine function": here,
+    "lambda": lambda: here(),
+    "partial": functools.partial(here),
+    "partial of a lambda": functools.partial(lambda: here()),
+    "decorated": decorated,
+    "object": Callable_(),
+    "bound __call__": Callable_().__call__,
+    "partial of an object": functools.partial(Callable_()),
+    "method": Methods().method,
+    "class method": Methods.of_class,
+    "static method": Methods.static,
+    "awaitable object": OwnAwaitable,
+    "generator-based": generator_based,
+    "lambda of a generator-based one": lambda: generator_based(),
+}
+
+each_awaitable = pytest.mark.parametrize("fn", AWAITABLES.values(), ids=AWAITABLES.keys())
+
+
+@each_awaitable
+def test_what_returns_an_awaitable_is_run_on_the_loop_of_the_submitter(
+    fn: Callable[[], Any],
+) -> None:
+    with BoundedRunner(1) as runner:
+
+        async def main() -> None:
+            assert await runner.submit(fn) is asyncio.get_running_loop()
+
+        asyncio.run(main())
+
+
+@each_awaitable
+def test_what_returns_an_awaitable_is_run_on_the_private_loop_where_there_is_no_other(
+    fn: Callable[[], Any],
+) -> None:
+    with BoundedRunner(1) as runner:
+        assert runner.submit(fn).result(TIMEOUT) is runner.submit(here).result(TIMEOUT)
+
+
+def test_an_awaitable_is_run_within_the_slot_of_its_job() -> None:
+    gate = AsyncGate()
+    with BoundedRunner(1, max_pending=0) as runner:
+        job = runner.submit(lambda: gate(7))
+        gate.wait_for()
+        assert job.status is JobStatus.RUNNING
+        with pytest.raises(RunnerFull):
+            runner.submit(nothing)
+        gate.open()
+        assert job.result(TIMEOUT) == 7
+
+
+def test_a_sync_callable_that_returns_an_awaitable_is_called_on_a_thread() -> None:
+    threads: list[int] = []
+
+    def fn() -> Awaitable[None]:
+        threads.append(threading.get_ident())
+        return nothing()
+
+    async def main() -> None:
+        async with BoundedRunner(1) as runner:
+            await runner.submit(fn)
+
+    asyncio.run(main())
+    assert threads != [threading.get_ident()]
+
+
+def test_an_awaited_job_of_a_lambda_can_be_cancelled() -> None:
+    gate = AsyncGate()
+    with BoundedRunner(1) as runner:
+        job = runner.submit(lambda: gate())
+        gate.wait_for()
+        assert job.cancel()
+        with pytest.raises(JobCancelled):
+            job.result(TIMEOUT)
+
+
+def test_an_awaitable_that_raises_fails_its_job() -> None:
+    async def fail() -> None:
+        await asyncio.sleep(0)
+        raise ValueError("oh")
+
+    with BoundedRunner(1) as runner:
+        job = runner.submit(lambda: fail())
+        assert str(job.exception(TIMEOUT)) == "oh"
+        assert job.status is JobStatus.FAILED
+
+
+def test_an_awaitable_object_is_not_closed_after_it_was_awaited() -> None:
+    closed: list[str] = []
+
+    class Pool:
+        """Awaitable, and of use afterwards: as asyncpg's pools are."""
+
+        def __await__(self) -> Generator[Any, None, Pool]:
+            yield from asyncio.sleep(0).__await__()
+            return self
+
+        def close(self) -> None:
+            closed.append("close")
+
+    with BoundedRunner(1) as runner:
+        assert isinstance(runner.submit(Pool).result(TIMEOUT), Pool)
+    assert closed == []
+
+
+def test_a_returned_job_is_a_plain_result() -> None:
+    gate = Gate()
+    with BoundedRunner(2) as runner:
+        inner = runner.wrap(gate)
+        outer = runner.submit(inner, 7)
+        job = outer.result(TIMEOUT)
+        assert isinstance(job, Job)
+        assert not job.done()
+        gate.open()
+        assert job.result(TIMEOUT) == 7
+
+
+def test_a_returned_future_is_a_plain_result() -> None:
+    future: concurrent.futures.Future[int] = concurrent.futures.Future()
+
+    async def returns_it() -> concurrent.futures.Future[int]:
+        return future
+
+    with BoundedRunner(1) as runner:
+        assert runner.submit(lambda: future).result(TIMEOUT) is future
+        assert runner.submit(returns_it).result(TIMEOUT) is future
+
+
+def test_a_returned_asyncio_future_is_awaited() -> None:
+    async def main() -> None:
+        future = asyncio.get_running_loop().create_future()
+        async with BoundedRunner(1) as runner:
+            job = runner.submit(lambda: future)
+            future.set_result(7)
+            assert await job == 7
+
+    asyncio.run(main())
+
+
+# What coroutines raise.
+
+
+class RaisesInAwait:
+    """An awaitable whose `__await__` raises."""
+
+    def __init__(self, exc: BaseException) -> None:
+        self._exc = exc
+
+    def __await__(self) -> Generator[Any, None, None]:
+        raise self._exc
+
+
+@pytest.mark.parametrize(
+    "make",
+    [SystemExit, KeyboardInterrupt, GeneratorExit, StopAsyncIteration, MemoryError, ValueError],
+)
+@pytest.mark.parametrize("at_once", [True, False])
+def test_no_exception_of_a_coroutine_stops_its_loop(
+    make: type[BaseException], at_once: bool
+) -> None:
+    exc = make("oh")
+
+    async def body() -> None:
+        if not at_once:
+            await asyncio.sleep(0)
+        raise exc
+
+    async def main() -> None:
+        async with BoundedRunner(1) as runner:
+            job = runner.submit(body)
+            with pytest.raises(make) as caught:
+                await job
+            assert caught.value is exc
+            assert (job.status, phase_of(job)) == (JobStatus.FAILED, "call")
+            assert await runner.submit(here) is asyncio.get_running_loop()
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("make", [SystemExit, KeyboardInterrupt, GeneratorExit])
+def test_no_exception_of_a_coroutine_stops_the_private_loop(make: type[BaseException]) -> None:
+    exc = make("oh")
+
+    async def body() -> None:
+        await asyncio.sleep(0)
+        raise exc
+
+    with BoundedRunner(1) as runner:
+        loop = runner.submit(here).result(TIMEOUT)
+        assert runner.submit(body).exception(TIMEOUT) is exc
+        assert runner.submit(here).result(TIMEOUT) is loop
+
+
+def test_stop_iteration_in_a_coroutine_does_not_hang_its_job() -> None:
+    async def body() -> None:
+        raise StopIteration(7)
+
+    with BoundedRunner(1) as runner:
+        exc = runner.submit(body).exception(TIMEOUT)
+        assert isinstance(exc, RuntimeError)
+        assert str(exc) == "coroutine raised StopIteration"
+
+
+def test_stop_iteration_out_of_await_does_not_hang_its_job() -> None:
+    exc = StopIteration(7)
+    with BoundedRunner(1) as runner:
+        job = runner.submit(RaisesInAwait, exc)
+        assert job.exception(TIMEOUT) is exc
+        assert job.status is JobStatus.FAILED
+
+
+def test_awaiting_a_job_that_failed_with_stop_iteration_does_not_hang() -> None:
+    def body() -> None:
+        raise StopIteration(7)
+
+    async def main() -> None:
+        async with BoundedRunner(1) as runner, asyncio.timeout(TIMEOUT):
+            with pytest.raises(RuntimeError) as caught:
+                await runner.submit(body)
+            assert isinstance(caught.value.__cause__, StopIteration)
+
+    asyncio.run(main())
+
+
+def test_an_awaitable_that_yields_what_no_loop_knows_fails_its_job() -> None:
+    class Odd:
+        def __await__(self) -> Generator[Any, None, None]:
+            yield 5
+
+    with BoundedRunner(1) as runner:
+        exc = runner.submit(Odd).exception(TIMEOUT)
+        assert isinstance(exc, RuntimeError)
+        assert "got bad yield: 5" in str(exc)
+
+
+# A CancelledError that nobody asked for.
+
+
+def test_a_cancelled_error_that_a_coroutine_raises_itself_fails_its_job() -> None:
+    async def body() -> None:
+        raise asyncio.CancelledError("mine")
+
+    async def main() -> None:
+        async with BoundedRunner(1) as runner:
+            job = runner.submit(body)
+            with pytest.raises(JobCancelled) as caught:
+                await job
+            assert str(caught.value) == (
+                f"job {job.name!r} failed: it raised CancelledError itself"
+            )
+            assert (job.status, job.cancelled()) == (JobStatus.FAILED, False)
+            assert isinstance(job.exception(), asyncio.CancelledError)
+
+    asyncio.run(main())
+
+
+def test_a_coroutine_that_awaits_something_cancelled_fails() -> None:
+    async def body() -> None:
+        future = asyncio.get_running_loop().create_future()
+        future.cancel()
+        await future
+
+    with BoundedRunner(1) as runner:
+        job = runner.submit(body)
+        assert isinstance(job.exception(TIMEOUT), asyncio.CancelledError)
+        assert (job.status, phase_of(job)) == (JobStatus.FAILED, "call")
+
+
+def test_a_sync_body_that_raises_a_cancelled_error_fails() -> None:
+    def body() -> None:
+        raise asyncio.CancelledError
+
+    with BoundedRunner(1) as runner:
+        job = runner.submit(body)
+        assert isinstance(job.exception(TIMEOUT), asyncio.CancelledError)
+        assert job.status is JobStatus.FAILED
+
+
+def test_a_job_whose_task_is_cancelled_from_outside_is_interrupted() -> None:
+    tasks: list[asyncio.Task[Any]] = []
+    gate = AsyncGate()
+
+    async def body() -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        tasks.append(task)
+        await gate()
+
+    async def main() -> None:
+        async with BoundedRunner(1) as runner:
+            job = runner.submit(body)
+            await asyncio.to_thread(gate.wait_for)
+            tasks[0].cancel()
+            with pytest.raises(JobInterrupted) as caught:
+                await job
+            assert str(caught.value) == (
+                "the task was cancelled from outside: its loop is torn down"
+            )
+            assert (job.status, phase_of(job)) == (JobStatus.INTERRUPTED, "loop")
+            await runner.submit(nothing)
+
+    asyncio.run(main())
+
+
+def test_a_timeout_within_a_coroutine_is_its_own_business() -> None:
+    async def body() -> str:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0):
+                await for_ever()
+        return "went on"
+
+    with BoundedRunner(1) as runner:
+        assert runner.submit(body).result(TIMEOUT) == "went on"
+
+
+def test_a_job_that_was_asked_to_stop_is_cancelled_and_not_interrupted() -> None:
+    gate = AsyncGate()
+
+    async def main() -> None:
+        async with BoundedRunner(1) as runner:
+            job = runner.submit(gate)
+            await asyncio.to_thread(gate.wait_for)
+            assert job.cancel()
+            with pytest.raises(JobCancelled):
+                await job
+            assert job.status is JobStatus.CANCELLED
+
+    asyncio.run(main())
+
+
+def test_cancel_reaches_a_task_from_another_thread() -> None:
+    gate = AsyncGate()
+    with BoundedRunner(1) as runner:
+        job = runner.submit(gate)
+        gate.wait_for()
+        assert job.cancel()
+        assert concurrent.futures.wait([job], TIMEOUT).not_done == set()
+        assert job.cancelled()
+
+
+def test_a_coroutine_that_refuses_to_stop_succeeds() -> None:
+    gate = AsyncGate()
+
+    async def body() -> str:
+        try:
+            await gate()
+        except asyncio.CancelledError:
+            return "no"
+        return "opened"
+
+    with BoundedRunner(1) as runner:
+        job = runner.submit(body)
+        gate.wait_for()
+        assert job.cancel()
+        assert job.result(TIMEOUT) == "no"
+
+
+# Tasks.
+
+
+def test_running_tasks_survive_a_garbage_collection() -> None:
+    waiting: list[weakref.ref[asyncio.Future[str]]] = []
+    arrived = threading.Event()
+
+    async def body() -> str:
+        # Nothing but the task refers to this future, and nothing of asyncio to the task.
+        future: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        waiting.append(weakref.ref(future))
+        arrived.set()
+        return await future
+
+    async def wake() -> None:
+        future = waiting[0]()
+        assert future is not None
+        future.set_result("woken")
+
+    with BoundedRunner(2) as runner:
+        job = runner.submit(body)
+        assert arrived.wait(TIMEOUT)
+        for _ in range(3):
+            gc.collect()
+        runner.submit(wake).result(TIMEOUT)
+        assert job.result(TIMEOUT) == "woken"
+
+
+def test_jobs_of_a_dropped_runner_come_to_their_end() -> None:
+    async def main() -> None:
+        gate = AsyncGate()
+        runner = BoundedRunner(1)
+        jobs = [runner.submit(gate, i) for i in range(3)]
+        await asyncio.to_thread(gate.wait_for)
+        del runner
+        gc.collect()
+        gate.open()
+        assert await asyncio.gather(*jobs) == [0, 1, 2]
+
+    asyncio.run(main())
+
+
+def test_in_debug_mode_all_is_the_same() -> None:
+    async def main() -> None:
+        async with BoundedRunner(2, on_status=[Heard(), lambda _: nothing()]) as runner:
+            jobs: list[Job[Any]] = [runner.submit(here), runner.submit(lambda: here())]
+            jobs += [await asyncio.to_thread(runner.submit, here)]
+            loop = asyncio.get_running_loop()
+            assert await asyncio.gather(*jobs) == [loop] * 3
+            job = runner.submit(for_ever)
+            await asyncio.to_thread(job.cancel)
+            with pytest.raises(JobCancelled):
+                await job
+
+    asyncio.run(main(), debug=True)
+
+
+def test_a_task_factory_that_raises_interrupts_the_job_and_leaves_no_coroutine() -> None:
+    def factory(_loop: object, coroutine: Any, **_: Any) -> Any:
+        coroutine.close()
+        raise ValueError("no tasks today")
+
+    async def main() -> None:
+        async with BoundedRunner(1) as runner:
+            loop = asyncio.get_running_loop()
+            loop.set_task_factory(factory)
+            job = runner.submit(nothing)
+            loop.set_task_factory(None)
+            with pytest.raises(JobInterrupted) as caught:
+                await job
+            assert str(caught.value) == "the job could not be started: no tasks today"
+            assert phase_of(job) == "start"
+            await runner.submit(nothing)
+
+    asyncio.run(main())
+
+
+eager = pytest.mark.skipif(sys.version_info < (3, 12), reason="no eager tasks before 3.12")
+
+
+def run_eagerly(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    async def with_factory() -> None:
+        loop = asyncio.get_running_loop()
+        loop.set_task_factory(asyncio.eager_task_factory)  # type: ignore[attr-defined]
+        await main()
+
+    asyncio.run(with_factory())
+
+
+@eager
+@pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
+def test_with_eager_tasks_every_step_is_heard_in_order(is_async: bool) -> None:
+    heard = Heard()
+
+    async def listener(event: JobEvent) -> None:
+        await asyncio.sleep(0)
+        heard(event)
+
+    async def main() -> None:
+        async with BoundedRunner(2, on_status=listener if is_async else heard) as runner:
+            jobs = [runner.wrap(nothing, name=str(i))() for i in range(20)]
+            await asyncio.gather(*jobs)
+        for job in jobs:
+            assert heard.statuses(job.name) == ["pending", "running", "succeeded"]
+
+    run_eagerly(main)
+
+
+@eager
+def test_with_eager_tasks_a_long_queue_is_no_deep_recursion() -> None:
+    async def at_once() -> None:
+        """Ends without ever yielding."""
+
+    async def main() -> None:
+        gate = AsyncGate()
+        async with BoundedRunner(1) as runner:
+            runner.submit(gate)
+            jobs = [runner.submit(at_once) for _ in range(2_000)]
+            gate.open()
+            await asyncio.gather(*jobs)
+
+    run_eagerly(main)
+
+
+@eager
+def test_with_eager_tasks_an_exception_stops_no_loop() -> None:
+    async def leave() -> None:
+        raise SystemExit(3)
+
+    async def main() -> None:
+        async with BoundedRunner(1) as runner:
+            job = runner.submit(leave)
+            with pytest.raises(SystemExit):
+                await job
+            await runner.submit(nothing)
+
+    run_eagerly(main)
+
+
+# Loops that go away.
+
+
+def check_interrupted(jobs: list[Job[Any]], phases: set[str]) -> None:
+    """All have ended, and without the help of anybody who waits."""
+    assert [job.status for job in jobs] == [JobStatus.INTERRUPTED] * len(jobs)
+    for job in jobs:
+        assert isinstance(job.exception(TIMEOUT), JobInterrupted)
+    assert {phase_of(job) for job in jobs} <= phases
+
+
+@pytest.mark.parametrize("pending", [0, 1, 500])
+def test_when_asyncio_run_ends_running_and_pending_jobs_are_interrupted(pending: int) -> None:
+    gate = AsyncGate()
+    heard = Heard()
+    runner = BoundedRunner(2, on_status=heard)
+
+    async def main() -> list[Job[Any]]:
+        jobs: list[Job[Any]] = [runner.submit(gate) for _ in range(2 + pending)]
+        await asyncio.to_thread(gate.wait_for, 2)
+        return jobs
+
+    jobs = asyncio.run(main())
+    # Those whose turn comes while the loop ends may start and be cut off, or not start.
+    check_interrupted(jobs, {"loop", "start"} if pending else {"loop"})
+    assert heard.statuses().count("interrupted") == len(jobs)
+    assert runner.submit(int, "7").result(TIMEOUT) == 7  # all slots are free
+    runner.shutdown()
+
+
+def test_when_asyncio_run_ends_jobs_that_can_still_end_do() -> None:
+    ended: list[int] = []
+
+    async def body(i: int) -> None:
+        ended.append(i)
+
+    runner = BoundedRunner(1)
+
+    async def main() -> list[Job[Any]]:
+        return [runner.submit(body, i) for i in range(5)]
+
+    jobs = asyncio.run(main())
+    runner.shutdown()
+    assert all(job.status.is_final for job in jobs)
+    assert [job.args[0] for job in jobs if job.status is JobStatus.SUCCEEDED] == ended
+
+
+@pytest.mark.parametrize("is_async", [True, False], ids=["async", "returns an awaitable"])
+def test_when_asyncio_run_ends_async_listeners_hear_it(is_async: bool) -> None:
+    heard: list[str] = []
+    gate = AsyncGate()
+
+    async def listener(event: JobEvent) -> None:
+        heard.append(event.status.value)
+
+    runner = BoundedRunner(1, on_status=listener)
+
+    async def main() -> Job[Any]:
+        job = runner.submit(gate if is_async else lambda: gate())
+        await asyncio.to_thread(gate.wait_for)
+        return job
+
+    job = asyncio.run(main())
+    check_interrupted([job], {"loop"})
+    runner.shutdown()
+    assert heard == ["pending", "running", "interrupted"]
+
+
+def test_sync_jobs_live_on_when_asyncio_run_ends() -> None:
+    gate = Gate()
+    with BoundedRunner(1) as runner:
+
+        async def main() -> list[Job[Any]]:
+            jobs = [runner.submit(gate, i) for i in range(3)]
+            await asyncio.to_thread(gate.wait_for)
+            return jobs
+
+        jobs = asyncio.run(main())
+        gate.open()
+        assert [job.result(TIMEOUT) for job in jobs] == [0, 1, 2]
+
+
+def closed_without_a_word(runner: BoundedRunner, fn: Callable[..., Any], count: int) -> list[Any]:
+    """Jobs of a loop that is stopped and closed, without being told to cancel its tasks."""
+
+    async def main() -> list[Job[Any]]:
+        jobs: list[Job[Any]] = [runner.submit(fn) for _ in range(count)]
+        for _ in range(3):
+            await asyncio.sleep(0)
+        return jobs
+
+    loop = asyncio.new_event_loop()
+    jobs = loop.run_until_complete(main())
+    loop.close()
+    return jobs
+
+
+@pytest.mark.parametrize(
+    "see", ["result", "result with a timeout", "shutdown", "submit", "wait for the last"]
+)
+def test_jobs_whose_loop_was_closed_without_a_word_are_interrupted(see: str) -> None:
+    runner = BoundedRunner(2)
+    jobs = closed_without_a_word(runner, for_ever, 4)
+    if see.startswith("result"):
+        with pytest.raises(JobInterrupted):
+            jobs[0].result(TIMEOUT if "timeout" in see else None)
+    elif see == "wait for the last":
+        with pytest.raises(JobInterrupted):
+            jobs[-1].result()
+    elif see == "submit":
+        runner.submit(nothing).result(TIMEOUT)
+    runner.shutdown()
+    check_interrupted(jobs, {"loop", "start"})
+
+
+def test_jobs_whose_loop_was_closed_without_a_word_run_their_finally_clauses() -> None:
+    ended: list[str] = []
+
+    async def body() -> None:
+        try:
+            await for_ever()
+        finally:
+            ended.append("finally")
+
+    runner = BoundedRunner(1)
+    closed_without_a_word(runner, body, 1)
+    runner.shutdown()
+    assert ended == ["finally"]
+
+
+def test_a_coroutine_that_ignores_the_end_of_its_loop_changes_nothing() -> None:
+    async def body() -> None:
+        while True:
+            try:
+                await for_ever()
+            except GeneratorExit:
+                await asyncio.sleep(0)
+
+    runner = BoundedRunner(1)
+    jobs = closed_without_a_word(runner, body, 1)
+    runner.shutdown()
+    check_interrupted(jobs, {"loop"})
+
+
+def test_jobs_that_had_no_time_to_start_when_their_loop_was_closed_are_interrupted() -> None:
+    jobs: list[Job[Any]] = []
+    ran: list[str] = []
+    runner = BoundedRunner(2)
+
+    async def body() -> None:
+        ran.append("body")
+
+    loop = asyncio.new_event_loop()
+    loop.call_soon(lambda: jobs.extend(runner.submit(body) for _ in range(5)))
+    loop.call_soon(loop.stop)
+    loop.run_forever()
+    loop.close()
+    runner.shutdown()
+    check_interrupted(jobs, {"start"})
+    assert ran == []
+
+
+@pytest.mark.parametrize("count", [1, 500])
+def test_jobs_whose_turn_comes_when_their_loop_is_closed_are_interrupted(count: int) -> None:
+    gate = Gate()
+    runner = BoundedRunner(1)
+
+    async def main() -> list[Job[Any]]:
+        runner.submit(gate)
+        jobs: list[Job[Any]] = [runner.submit(nothing) for _ in range(count)]
+        await asyncio.to_thread(gate.wait_for)
+        return jobs
+
+    jobs = asyncio.run(main())
+    gate.open()
+    for job in jobs:
+        assert isinstance(job.exception(TIMEOUT), JobInterrupted)
+    runner.shutdown()
+    check_interrupted(jobs, {"start"})
+
+
+def test_an_awaitable_whose_loop_is_closed_when_it_is_made_is_not_left_unawaited() -> None:
+    gate = Gate()
+    runner = BoundedRunner(1)
+
+    def body() -> Any:
+        gate()
+        return nothing()
+
+    async def main() -> Job[Any]:
+        job = runner.submit(body)
+        await asyncio.to_thread(gate.wait_for)
+        return job
+
+    job = asyncio.run(main())
+    gate.open()
+    assert isinstance(job.exception(TIMEOUT), JobInterrupted)
+    assert phase_of(job) == "loop"
+    runner.shutdown()
+
+
+def test_an_awaitable_that_had_no_time_to_start_when_its_loop_ended_is_not_left_unawaited() -> None:
+    made = threading.Event()
+
+    def body() -> Any:
+        made.set()
+        return nothing()
+
+    runner = BoundedRunner(1)
+
+    async def main() -> Job[Any]:
+        job = runner.submit(body)
+        assert made.wait(TIMEOUT)  # this loop has no time for anybody
+        return job
+
+    job = asyncio.run(main())
+    runner.shutdown()
+    assert job.status in (JobStatus.SUCCEEDED, JobStatus.INTERRUPTED)
+
+
+def test_cancelling_a_job_whose_loop_is_closed_interrupts_it() -> None:
+    runner = BoundedRunner(1)
+    (job,) = closed_without_a_word(runner, for_ever, 1)
+    assert not job.cancel()
+    check_interrupted([job], {"loop"})
+    runner.shutdown()
+
+
+def test_a_failed_start_on_a_closed_loop_is_logged_once_a_job(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    runner = BoundedRunner(1)
+    jobs = closed_without_a_word(runner, for_ever, 3)
+    runner.shutdown()
+    logged = records(caplog, "boundedjobs")
+    assert [sum(job.id in line for line in logged) for job in jobs] == [1, 1, 1]
+    assert {record.levelno for record in caplog.records} == {logging.ERROR}
+
+
+async def use(runner: BoundedRunner) -> None:
+    await runner.submit(nothing)
+
+
+def test_dropping_a_runner_whose_loop_stops_for_a_while_makes_no_noise() -> None:
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(use(BoundedRunner(1)))
+    gc.collect()
+    loop.run_until_complete(asyncio.sleep(0))
+    gc.collect()
+    loop.close()
+
+
+def test_dropping_a_runner_whose_loop_is_closed_makes_no_noise() -> None:
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(use(BoundedRunner(1)))
+    loop.close()
+    gc.collect()
