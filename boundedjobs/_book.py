@@ -7,19 +7,22 @@ follows from it is done outside, and can be taken up by whoever comes next.
 from __future__ import annotations
 
 import os
+from _thread import start_new_thread
 from collections import deque
 from functools import partial
 from itertools import count
-from threading import Event, RLock, Thread, get_ident
+from threading import RLock, Thread, get_ident
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakSet, finalize
 
 from boundedjobs._admission import Admission
 from boundedjobs._event import JobEvent
+from boundedjobs._failure import attempt
 from boundedjobs._here import NO_LATE_THREADS, running_loop, running_task
 from boundedjobs._job import Job, current
 from boundedjobs._lanes._threads import ThreadLane
+from boundedjobs._latch import Latch
 from boundedjobs._listeners import Calls, Hearers
 from boundedjobs._status import FINAL, JobStatus
 from boundedjobs._waits import Waits
@@ -29,6 +32,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from boundedjobs._lanes._loops import LoopLane, Loops
+
+
+T = TypeVar("T")
 
 
 class Book:
@@ -42,14 +48,15 @@ class Book:
         self.lock = RLock()
         self.put_off: deque[Callable[[], object]] = deque()
         self.errands: deque[Callable[[], None]] = deque()
+        self.carrying: set[int] = set()  # the threads that carry them out
         self.admission: Admission[Job[Any]] = Admission(limit, max_pending)
         self.threads = ThreadLane(name, limit, self.lock, self.errands)
-        self.waits = Waits(self.admission, self.threads)
+        self.waits = Waits(self.admission, self.threads, self.loops_of)
         self.loops: Loops | None = None
         self.entered: AbstractEventLoop | None = None  # the loop that entered the runner
-        self.rooms: dict[Job[Any], Event] = {}  # where submitters wait for room
+        self.rooms: dict[Job[Any], Latch] = {}  # where submitters wait for room
         self.ending: dict[Job[Any], None] = {}  # out of the queue, its end not yet heard by all
-        self.closings: list[Event] = []  # set when nothing is left to do, or anew to be done
+        self.closings: list[Latch] = []  # set when nothing is left to do, or anew to be done
         self.lost: deque[tuple[Job[Any], BaseException | None]] = deque()
         self.losing: set[int] = set()  # the threads that end those
         self.left_behind: WeakSet[Thread] = WeakSet()  # outlived a deadline: not waited for
@@ -60,7 +67,18 @@ class Book:
 
     def is_interrupting(self) -> bool:
         """Whether this call came in the midst of a step on the same thread."""
+        return get_ident() in self.carrying or self._owns_lock()
+
+    def _owns_lock(self) -> bool:
         return self.lock._is_owned()  # type: ignore[attr-defined,no-any-return]  # as Condition does
+
+    def defer(self, step: Callable[[], object]) -> None:
+        """Put off a call that came in the midst of a step on the same thread."""
+        self.put_off.append(step)
+        if self._owns_lock():
+            # It waits for the lock, and so for the end of the step. Not a threading.Thread:
+            # to start one takes a lock that this thread may hold as well.
+            attempt(start_new_thread, self.carry_out, ())
 
     @property
     def home(self) -> AbstractEventLoop | None:
@@ -138,7 +156,7 @@ class Book:
                 return mine
             jobs = [started for job in let_in for started in self.accept(job)]
             for job in let_in:
-                self.rooms.pop(job).set()
+                self.rooms[job].set()
 
     def to_loop(self, job: Job[Any]) -> None:
         """Give a job to its loop lane."""
@@ -153,12 +171,21 @@ class Book:
             self.finalizers.append(finalize(self, self.loops.stop))
         return self.loops.lane(next((loop for loop in loops if loop is not None), None))
 
+    def loops_of(self, job: Job[Any]) -> list[AbstractEventLoop | None]:
+        """The event loops that a job needs to end: its body's, and its listeners'."""
+        private = None if self.loops is None else self.loops.private
+        loops = []
+        if job._is_async or job._awaitable is not None:
+            loops.append(job._loop or self.home or private)
+        if job._listeners.has_async():
+            loops.append(self.home or job._loop or private)
+        return loops
+
     def is_quiet(self) -> bool:
         """Whether every job that was accepted has come to its end."""
         admission = self.admission
-        return not (admission.arriving or admission.pending or self.ending) and all(
-            job._settled for job in admission.running
-        )
+        unfinished = admission.arriving or admission.pending or self.ending or self.put_off
+        return not unfinished and all(job._settled for job in admission.running)
 
     def jobs(self) -> list[Job[Any]]:
         """Every job that has been handed in and not been let go of yet."""
@@ -180,20 +207,24 @@ class Book:
 
     def carry_out(self) -> None:
         """Do what has been recorded: start threads, wake loops, take up what was put off."""
-        errand = None
+        with self.lock:  # until the step is over that this may have come in the midst of
+            pass
+        me, errand = get_ident(), None
+        outermost = me not in self.carrying
         try:
-            while self.errands:
-                errand = self.errands.popleft()
+            self.carrying.add(me)
+            while (errand := _first(self.errands)) is not None:
                 errand()
-                errand = None
-        except IndexError:
-            pass  # somebody else was quicker
         except BaseException:
             if errand is not None:
                 self.errands.appendleft(errand)
             raise
-        while self.put_off and not self.is_interrupting():
-            self.put_off.popleft()()
+        finally:
+            if outermost:
+                self.carrying.discard(me)
+        if not self.is_interrupting():
+            while (step := _first(self.put_off)) is not None:
+                step()
 
     def conclude(self, job: Job[Any], *, worker: bool = False) -> Job[Any] | None:
         """Let the listeners hear how a job ended, and end it."""
@@ -256,7 +287,7 @@ class Book:
         """Have the rest awaited, then call `then`; without one, `calls.heard` is set."""
         from boundedjobs._lanes._loops import Errand
 
-        heard = Event()
+        heard = Latch()
         once = [then or heard.set]
 
         def end() -> None:
@@ -354,6 +385,13 @@ class Book:
             loops.stop()
         for closing in closings:
             closing.set()
+
+
+def _first(calls: deque[Callable[[], T]]) -> Callable[[], T] | None:
+    try:
+        return calls.popleft()
+    except IndexError:  # none is left, or somebody else was quicker
+        return None
 
 
 def _enter(job: Job[Any], fn: Callable[[], None]) -> None:

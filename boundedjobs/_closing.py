@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import deque
 from contextlib import suppress
-from math import inf
-from threading import Event, Thread, current_thread
+from threading import TIMEOUT_MAX, Thread, current_thread
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from boundedjobs._failure import attempt
+from boundedjobs._latch import Latch
 from boundedjobs._log import log_interrupted, log_unheard
 from boundedjobs._status import JobStatus
 from boundedjobs.errors import JobDeadlock
@@ -28,11 +28,13 @@ TELLERS = 8
 def close(core: Core, *, cancel_pending: bool) -> None:
     """Accept nothing from now on; cancel what has not started, if asked to."""
     if core.is_interrupting():
-        core.put_off.append(lambda: close(core, cancel_pending=cancel_pending))
+        core.defer(lambda: close(core, cancel_pending=cancel_pending))
         return
     with core.lock:
-        for job in core.admission.close():
-            core.rooms.pop(job).set()
+        core.admission.closed = True
+        for job in core.admission.outside:
+            core.rooms[job].set()  # it finds that it was not accepted
+        core.admission.close()
     if cancel_pending:
         cancel_waiting(core)
     core.rest()
@@ -71,7 +73,8 @@ def check_may_wait(core: Core, form: str) -> None:
 def drain(core: Core, deadline: float | None) -> None:
     """Wait until every job has ended and the threads have left; at `deadline` let go."""
     core.reap()
-    done = Event()
+    core.carry_out()
+    done = Latch()
     with core.lock:
         core.closings.append(done)
     core.rest()
@@ -101,15 +104,20 @@ def join(core: Core, deadline: float | None) -> None:
 def let_go(core: Core) -> None:
     """The deadline: what waits is INTERRUPTED, then what runs; nobody waits any longer."""
     with core.lock:
-        jobs = [*core.admission.give_up(), *core.admission.running]
+        admission = core.admission
+        jobs = [*admission.arriving, *admission.pending, *admission.running]
         busy = {job._on for job in core.admission.running}
         core.left_behind.update(w for w in core.threads.workers if w.ident in busy)
-    victims = core.interrupt(jobs, "drain", "the runner was closed before the job had ended")
+        # They are among those that are ending before they are out of the queue.
+        victims = core.interrupt(jobs, "drain", "the runner was closed before the job had ended")
+        admission.give_up()
     if victims:
         log_interrupted(core.name, [(job.name, job.id) for job in victims])
+    # With those of a closing that was cut off here.
+    victims = [job for job in core.jobs() if job._status is JobStatus.INTERRUPTED]
     for job in victims:
         core.cancel_task(job)
-    quiet = Event()
+    quiet = Latch()
     with core.lock:
         core.closings.append(quiet)
     left = deque(victims)
@@ -172,6 +180,6 @@ def in_thread(core: Core, run: Callable[[], None]) -> None:
 
 def deadline_in(seconds: float | None, now: float | None = None) -> float | None:
     """The moment when `seconds` have passed; None if that is never."""
-    if seconds is None or seconds == inf:
+    if seconds is None or seconds > TIMEOUT_MAX:  # math.inf, or no clock goes as far
         return None
     return (monotonic() if now is None else now) + seconds

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from threading import Event, get_ident
+from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
 from boundedjobs._admission import Verdict
@@ -11,8 +11,9 @@ from boundedjobs._bodies import Bodies
 from boundedjobs._failure import capture
 from boundedjobs._here import running_loop
 from boundedjobs._job import Job
+from boundedjobs._latch import Latch
 from boundedjobs._status import FINAL, JobStatus
-from boundedjobs._waits import own_job
+from boundedjobs._waits import Wait, own_job
 from boundedjobs.errors import (
     BoundedJobsError,
     JobDeadlock,
@@ -36,7 +37,7 @@ class Core(Bodies):
     def submit(self, job: Job[Any], *, may_wait: bool) -> Verdict:
         """Hand a job in; return whether it was accepted, when PENDING has been heard."""
         if self.is_interrupting():
-            self.put_off.append(partial(self._submit_late, job))
+            self.defer(partial(self._submit_late, job))
             return Verdict.ACCEPTED
         try:
             return self._submit(job, may_wait=may_wait)
@@ -51,9 +52,10 @@ class Core(Bodies):
             if verdict is Verdict.ACCEPTED:
                 self.hand_over(self.accept(job))
             elif verdict is Verdict.WAIT:
-                room = self.rooms[job] = Event()
+                room = self.rooms[job] = Latch()
         if room is not None:
             room.wait()  # set when it has been accepted, or the runner has closed
+            self.rooms.pop(job, None)
             verdict = Verdict.CLOSED if job._status is None else Verdict.ACCEPTED
         if job._events:
             self.tell(job)
@@ -70,6 +72,7 @@ class Core(Bodies):
         """Take up what a Ctrl-C has cut off."""
         with self.lock:
             self.admission.outside.pop(job, None)
+            self.rooms.pop(job, None)
             if job in self.admission.arriving and job._status in (None, JobStatus.PENDING):
                 self.hand_over(self.accept(job))
             waiting = [j for j in self.admission.running if j._status is JobStatus.PENDING]
@@ -98,6 +101,9 @@ class Core(Bodies):
 
     def refuse(self, job: Job[Any], error: BoundedJobsError) -> None:
         """End a job REJECTED: the listeners hear it."""
+        if self.is_interrupting():
+            self.defer(partial(self.refuse, job, error))
+            return
         failure = capture(error, "admission")
         with self.lock:
             job._failure, job._exception = failure, error
@@ -108,7 +114,7 @@ class Core(Bodies):
     def cancel(self, job: Job[Any]) -> bool:
         """See `Job.cancel`."""
         if self.is_interrupting():
-            self.put_off.append(partial(self.cancel, job))
+            self.defer(partial(self.cancel, job))
             return job._status not in FINAL
         try:
             return self._cancel(job)
@@ -144,7 +150,7 @@ class Core(Bodies):
     def report(self, job: Job[Any], progress: Progress) -> None:
         """See `Job.report`."""
         if self.is_interrupting():
-            self.put_off.append(partial(self.report, job, progress))
+            self.defer(partial(self.report, job, progress))
             return
         with self.lock:
             if job._status is not JobStatus.RUNNING:
@@ -157,55 +163,47 @@ class Core(Bodies):
                 return
         self.tell(job)
 
-    def begin_wait(self, target: Job[Any] | None, form: str) -> Job[Any] | None:
+    def begin_wait(self, target: Job[Any] | None, form: str) -> Wait | None:
         """A wait without a timeout begins, for a job or (None) for room.
 
         Raises `JobDeadlock` if it could never end; else returns what `end_wait` takes.
         """
-        loop = running_loop()
+        loop = None if form == "await" else running_loop()
         waiter = own_job(self)
+        if waiter is None and loop is None:
+            return None  # nothing of this runner needs this thread
+        wait = Wait(waiter, target, None if form == "await" else get_ident())
+        on_loop = None
         with self.lock:
             if target is not None and target._settled:
                 return None
-            name = "room" if target is None else repr(target.name)
-            if loop is not None and form != "await" and self.needs(target, loop):
-                raise JobDeadlock(
-                    f"{form} would wait for {name} on the thread of the event loop that {name} "
-                    "needs, for ever; use 'await' (await job, await runner.aclose(), async with)"
-                )
-            edges = None if waiter is None else self.waits.begin(waiter, target)
+            edges = self.waits.begin(wait)
+            if edges is None and loop is not None:
+                wait.loop = loop
+                on_loop = self.waits.begin(wait)
+        name = "room" if target is None else repr(target.name)
+        if on_loop is not None:
+            raise JobDeadlock(
+                f"{form} would wait for {name} on the thread of the event loop that {name} "
+                "needs, for ever; use 'await' (await job, await runner.aclose(), async with)"
+            )
         if edges is not None:
             raise JobDeadlock(
                 f"waiting for {name} would never end: {edges}, and runner {self.name!r} (limit "
                 f"{self.admission.limit}) has no slot or thread left for what they wait for; "
                 "raise the limit, wait with a timeout, or use another runner for the inner jobs"
             )
-        return waiter
+        return wait
 
-    def end_wait(self, token: Job[Any] | None) -> None:
+    def end_wait(self, token: Wait | None) -> None:
         """A wait has ended. Takes what `begin_wait` has returned."""
         if token is not None:
             with self.lock:
                 self.waits.end(token)
 
-    def needs(self, target: Job[Any] | None, loop: AbstractEventLoop) -> bool:
-        """Whether `target` (None: any job) can't end while the thread of `loop` waits."""
-        running = self.admission.running
-        if target is None:
-            return any(self._needs(job, loop) for job in self.jobs())
-        return self._needs(target, loop) or (
-            target not in running
-            and len(running) >= self.admission.limit
-            and all(self._needs(job, loop) for job in running)
-        )
-
-    def _needs(self, job: Job[Any], loop: AbstractEventLoop) -> bool:
-        home = self.home
-        if job._settled:
-            return False
-        if (job._is_async or job._awaitable is not None) and (job._loop or home) is loop:
-            return True
-        return job._listeners.has_async() and (home or job._loop) is loop
+    def needs(self, loop: AbstractEventLoop) -> bool:
+        """Whether a job can't end while the thread of `loop` waits."""
+        return any(loop in self.loops_of(job) for job in self.jobs() if not job._settled)
 
     def is_inside(self) -> bool:
         """Whether this is called inside a job of this runner, on its own thread or task."""

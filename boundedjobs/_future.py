@@ -5,12 +5,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Generator
 from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
 from threading import Condition, RLock
-from time import monotonic
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeVar
 
 from boundedjobs._failure import call, set_trace
+from boundedjobs._latch import Latch
 from boundedjobs._log import log_callback_error
 from boundedjobs._status import JobStatus
 from boundedjobs.errors import JobCancelled
@@ -33,15 +34,33 @@ class Keeper(Protocol):
 class Meeting:
     """Where those who wait for one job meet it; made only when somebody does.
 
-    `callbacks` is guarded by the runner's lock, `waiters` by `condition`.
+    `callbacks` and `latches` are guarded by the runner's lock, `waiters` by `condition`.
     """
 
-    __slots__ = ("callbacks", "condition", "waiters")
+    __slots__ = ("callbacks", "condition", "latches", "waiters")
 
     def __init__(self) -> None:
         self.condition = Condition()
         self.waiters: list[Any] = []
         self.callbacks: list[Callable[[Any], object]] = []
+        self.latches: list[Latch] = []
+
+
+class Alarm:
+    """Wakes a task that awaits: a waiter, as `concurrent.futures.wait` has them."""
+
+    def __init__(self, loop: Any) -> None:
+        self._loop = loop
+        self.rings = loop.create_future()
+
+    def add_result(self, _future: object) -> None:
+        call(self._loop.call_soon_threadsafe, (self._ring,), {})  # the loop may be closed
+
+    add_exception = add_cancelled = add_result
+
+    def _ring(self) -> None:
+        if not self.rings.done():
+            self.rings.set_result(None)
 
 
 class LazyFuture(Future[T]):
@@ -146,6 +165,9 @@ class LazyFuture(Future[T]):
                     return []
                 self._settled = True
                 callbacks, meeting.callbacks = meeting.callbacks, []
+                latches, meeting.latches = meeting.latches, []
+            for latch in latches:
+                latch.set()
             for waiter in meeting.waiters:
                 if self._status is JobStatus.CANCELLED:
                     waiter.add_cancelled(self)
@@ -172,42 +194,39 @@ class LazyFuture(Future[T]):
             return self._meeting
 
     def _wait(self, timeout: float | None, form: str) -> None:
-        deadline = None if timeout is None else monotonic() + timeout
-        condition = self._meet().condition
+        meeting, latch = self._meet(), Latch()
         self._keeper.reap()
         token = self._keeper.begin_wait(self, form) if timeout is None else None
         try:
-            with condition:
-                while not self._settled:
-                    left = None if deadline is None else deadline - monotonic()
-                    if not condition.wait(left) and not self._settled:
-                        raise TimeoutError
+            with self._keeper.lock:
+                if self._settled:
+                    return
+                meeting.latches.append(latch)
+            if not latch.wait(timeout) and not self._settled:
+                raise TimeoutError
         finally:
             self._keeper.end_wait(token)
+            with self._keeper.lock, suppress(ValueError):  # settling takes them
+                meeting.latches.remove(latch)
 
     def _wait_on_loop(self) -> Generator[Any, None, None]:
         from asyncio import get_running_loop
 
-        loop = get_running_loop()
-        done = loop.create_future()
-
-        def finish() -> None:
-            if not done.done():
-                done.set_result(None)
-
-        def wake(_job: Future[T]) -> None:
-            call(loop.call_soon_threadsafe, (finish,), {})  # the loop may be closed
-
-        self.add_done_callback(wake)
+        alarm = Alarm(get_running_loop())
+        meeting = self._meet()
         token = self._keeper.begin_wait(self, "await")
         try:
-            yield from done
+            with meeting.condition:
+                if self._settled:
+                    return
+                meeting.waiters.append(alarm)
+            try:
+                yield from alarm.rings
+            finally:
+                with meeting.condition:
+                    meeting.waiters.remove(alarm)
         finally:
             self._keeper.end_wait(token)
-            with self._keeper.lock:
-                callbacks = self._meet().callbacks
-                if wake in callbacks:
-                    callbacks.remove(wake)
 
     # What concurrent.futures and asyncio look at in a future that is not their own.
 

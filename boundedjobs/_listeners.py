@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import operator
-import threading
 from collections.abc import Awaitable, Callable, Iterable
 from itertools import repeat
 from operator import length_hint
@@ -12,6 +11,7 @@ from typing import Any
 from boundedjobs._callables import Kind, close_coroutine, kind_of, must_be_awaited
 from boundedjobs._event import JobEvent
 from boundedjobs._here import running_loop
+from boundedjobs._latch import Latch
 from boundedjobs._log import log_listener_error
 
 Listener = Callable[[JobEvent], object]
@@ -56,7 +56,7 @@ class Calls:
 
     def __init__(self, event: JobEvent, hearers: Hearers, on_error: Callable[[], None]) -> None:
         self.event = event
-        self.heard: threading.Event | None = None  # set when all has been awaited
+        self.heard: Latch | None = None  # set when all has been awaited
         self._on_error = on_error
         self._sync, self._async = hearers[0], list(hearers[1])
         self._returned: list[tuple[Listener, Awaitable[Any]]] = []

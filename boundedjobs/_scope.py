@@ -133,7 +133,7 @@ class Scope(Executor):
         core = self._core
         check_may_wait(core, form)
         loop = running_loop()
-        if loop is not None and core.needs(None, loop):
+        if loop is not None and core.needs(loop):
             if raised:
                 cancel_waiting(core)
             raise JobDeadlock(

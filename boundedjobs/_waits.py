@@ -7,64 +7,109 @@ from typing import TYPE_CHECKING, Any
 
 from boundedjobs._here import running_task
 from boundedjobs._job import Job, current
-from boundedjobs._status import JobStatus
+from boundedjobs._status import FINAL
 
 if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
+    from collections.abc import Callable, Collection
+
     from boundedjobs._admission import Admission
     from boundedjobs._lanes._threads import ThreadLane
 
 
-class Waits:
-    """The waits without a timeout that jobs of one runner have begun, under its lock.
+class Wait:
+    """One wait without a timeout that has begun."""
 
-    Seen are waits by a job's own thread or task: its body, its listeners, its callbacks.
-    Not seen are those of helper threads and tasks, and of `concurrent.futures.wait`.
+    __slots__ = ("loop", "target", "thread", "waiter")
+
+    def __init__(
+        self, waiter: Job[Any] | None, target: Job[Any] | None, thread: int | None
+    ) -> None:
+        self.waiter = waiter
+        """The job that it is inside of, if it is inside one."""
+        self.target = target
+        """What it waits for; None: for room in the queue."""
+        self.thread = thread
+        """The thread that it blocks; None where a task awaits."""
+        self.loop: AbstractEventLoop | None = None
+        """The event loop that it blocks."""
+
+
+class Waits:
+    """The waits without a timeout for jobs of one runner, under its lock.
+
+    Seen are waits by a job's own thread or task: its body, its listeners, its callbacks; and
+    those that block an event loop. Not seen are those of helper threads and tasks, and of
+    `concurrent.futures.wait`.
     """
 
-    def __init__(self, admission: Admission[Job[Any]], threads: ThreadLane) -> None:
+    def __init__(
+        self,
+        admission: Admission[Job[Any]],
+        threads: ThreadLane,
+        loops_of: Callable[[Job[Any]], Collection[AbstractEventLoop | None]],
+    ) -> None:
         self._admission = admission
         self._threads = threads
-        # Each job that waits, and for which (None: for room in the queue).
-        self._targets: dict[Job[Any], Job[Any] | None] = {}
+        self._loops_of = loops_of
+        self._begun: dict[Wait, None] = {}
 
-    def begin(self, waiter: Job[Any], target: Job[Any] | None) -> str | None:
-        """Note that `waiter` waits; say why not, if that completes a knot."""
-        self._targets[waiter] = target
-        if not self._is_knot(waiter):
+    def begin(self, wait: Wait) -> str | None:
+        """Note a wait, or that it blocks a loop as well; say why not, if it could never end."""
+        self._begun[wait] = None
+        stuck = self._stuck_with(wait)
+        if not stuck:
             return None
-        edges = ", ".join(
-            f"{job.name!r} waits for {'room' if other is None else repr(other.name)}"
-            for job, other in self._targets.items()
-            if other is None or not other._settled
-        )
-        del self._targets[waiter]
-        return edges
-
-    def end(self, waiter: Job[Any]) -> None:
-        """`waiter` waits no longer."""
-        self._targets.pop(waiter, None)
-
-    def _is_knot(self, waiter: Job[Any]) -> bool:
-        last = self._targets[waiter]
-        while last is not None and last in self._targets:
-            last = self._targets[last]
-            if last is waiter:
-                return True
-        if last is waiter:
-            return True
-        idents = {worker.ident for worker in self._threads.workers}
-        on_workers = sum(self._waits(job) and job._on in idents for job in self._targets)
-        no_worker = on_workers >= self._threads.limit
-        if no_worker and last is not None and not last._is_async and last._started is None:
-            return True
-        running = self._admission.running
-        return len(running) >= self._admission.limit and all(
-            self._waits(job) or (no_worker and job._status is JobStatus.PENDING) for job in running
+        del self._begun[wait]
+        return ", ".join(
+            f"{w.waiter.name!r} waits for {'room' if w.target is None else repr(w.target.name)}"
+            for w in stuck
+            if w.waiter is not None
         )
 
-    def _waits(self, job: Job[Any]) -> bool:
-        target = self._targets.get(job, job)
-        return target is not job and (target is None or not target._settled)
+    def end(self, wait: Wait) -> None:
+        """A wait is over."""
+        self._begun.pop(wait, None)
+
+    def _stuck_with(self, wait: Wait) -> list[Wait]:
+        """The waits that can never end; none of them, if this one can.
+
+        All are taken to be stuck, until it shows of each that what it waits for can end.
+        """
+        stuck = dict.fromkeys(self._begun)
+        while True:
+            ending = self._ending(stuck)
+            if wait in ending:
+                return []
+            if not ending:
+                return list(stuck)
+            for other in ending:
+                del stuck[other]
+
+    def _ending(self, stuck: Collection[Wait]) -> list[Wait]:
+        """Which waits will end, even if none of `stuck` did."""
+        running, limit = self._admission.running, self._admission.limit
+        waiting = {wait.waiter for wait in stuck}
+        blocked = {on for w in stuck for on in (w.thread, w.waiter and w.waiter._on) if on}
+        loops = {wait.loop for wait in stuck if wait.loop is not None}
+        has_thread = sum(worker.ident in blocked for worker in self._threads.workers) < limit
+
+        def goes_on(job: Job[Any]) -> bool:
+            if job in waiting or job._on in blocked or loops.intersection(self._loops_of(job)):
+                return False
+            return job._started is not None or job._is_async or has_thread
+
+        has_slot = len(running) < limit or any(map(goes_on, running))
+
+        def can_end(target: Job[Any] | None) -> bool:
+            if target is None:
+                return has_slot
+            holds_slot = target in running or target._started is not None
+            return target._settled or (
+                goes_on(target) and (holds_slot or has_slot or target._status in FINAL)
+            )
+
+        return [wait for wait in stuck if can_end(wait.target)]
 
 
 def own_job(keeper: object) -> Job[Any] | None:

@@ -247,6 +247,11 @@ class Loops:
             self._private = PrivateLane(self._name, self._lock, self._errands)
         return self._private
 
+    @property
+    def private(self) -> asyncio.AbstractEventLoop | None:
+        """The private loop, if it runs."""
+        return None if self._private is None else self._private.loop
+
     def reap(self, *, stopped: bool = False) -> None:
         """Abandon the lanes of loops that are closed, or have `stopped`."""
         with self._lock:
