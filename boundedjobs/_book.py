@@ -67,18 +67,15 @@ class Book:
 
     def is_interrupting(self) -> bool:
         """Whether this call came in the midst of a step on the same thread."""
-        return get_ident() in self.carrying or self._owns_lock()
-
-    def _owns_lock(self) -> bool:
-        return self.lock._is_owned()  # type: ignore[attr-defined,no-any-return]  # as Condition does
+        owns: bool = self.lock._is_owned()  # type: ignore[attr-defined]  # as Condition does
+        return owns or get_ident() in self.carrying
 
     def defer(self, step: Callable[[], object]) -> None:
         """Put off a call that came in the midst of a step on the same thread."""
         self.put_off.append(step)
-        if self._owns_lock():
-            # It waits for the lock, and so for the end of the step. Not a threading.Thread:
-            # to start one takes a lock that this thread may hold as well.
-            attempt(start_new_thread, self.carry_out, ())
+        # It waits for the lock, and so for the end of the step. Not a threading.Thread: to
+        # start one takes a lock that this thread may hold as well.
+        attempt(start_new_thread, self.carry_out, ())
 
     @property
     def home(self) -> AbstractEventLoop | None:

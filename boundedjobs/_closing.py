@@ -105,6 +105,8 @@ def let_go(core: Core) -> None:
     """The deadline: what waits is INTERRUPTED, then what runs; nobody waits any longer."""
     with core.lock:
         admission = core.admission
+        if not admission.closed:  # it has just been opened anew
+            return
         jobs = [*admission.arriving, *admission.pending, *admission.running]
         busy = {job._on for job in core.admission.running}
         core.left_behind.update(w for w in core.threads.workers if w.ident in busy)

@@ -118,7 +118,11 @@ class ThreadLane:
             worker.up.wait(1)
             raise
         if exc is not None:
-            self.leave(worker)
+            with self._lock:
+                self.leave(worker)
+                if job is None and not self.workers and self._spare < 0:
+                    self._spare += 1  # one was put for it meanwhile
+                    job = self._ready.get_nowait()
             if job is not None:
                 job._keeper.lose(job, exc)  # type: ignore[attr-defined]  # the runner's core is a Host
 
