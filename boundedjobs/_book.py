@@ -202,6 +202,10 @@ class Book:
         with self.lock:
             self.listener_errors += 1
 
+    def recover(self) -> None:
+        """After a Ctrl-C: this thread is in the midst of nothing any more."""
+        self.carrying.discard(get_ident())
+
     def carry_out(self) -> None:
         """Do what has been recorded: start threads, wake loops, take up what was put off."""
         with self.lock:  # until the step is over that this may have come in the midst of

@@ -116,7 +116,8 @@ def let_go(core: Core) -> None:
     if victims:
         log_interrupted(core.name, [(job.name, job.id) for job in victims])
     # With those of a closing that was cut off here.
-    victims = [job for job in core.jobs() if job._status is JobStatus.INTERRUPTED]
+    with core.lock:
+        victims = [job for job in core.ending if job._status is JobStatus.INTERRUPTED]
     for job in victims:
         core.cancel_task(job)
     quiet = Latch()
@@ -166,6 +167,7 @@ def drain_patiently(core: Core, deadline: float | None, *, raised: bool) -> None
         except BaseException as exc:
             # Not from user code, which is isolated: KeyboardInterrupt, or whatever else a
             # signal handler raises. It goes on to the caller when the jobs are seen to.
+            core.recover()
             if raised:
                 let_go(core)
                 raise

@@ -70,13 +70,19 @@ class Core(Bodies):
 
     def _mend(self, job: Job[Any]) -> None:
         """Take up what a Ctrl-C has cut off."""
+        self.recover()
         with self.lock:
             self.admission.outside.pop(job, None)
             self.rooms.pop(job, None)
             if job in self.admission.arriving and job._status in (None, JobStatus.PENDING):
+                if job._teller == get_ident() and job._status is not None and not job._events:
+                    job._teller = None  # PENDING has been heard
                 self.hand_over(self.accept(job))
             waiting = [j for j in self.admission.running if j._status is JobStatus.PENDING]
             self.hand_over([*self.admission.start(), *waiting])
+        self._resume(job)
+
+    def _resume(self, job: Job[Any]) -> None:
         if job._events:
             self.tell(job, again=job._teller == get_ident())
         elif job._status in FINAL:
@@ -104,12 +110,21 @@ class Core(Bodies):
         if self.is_interrupting():
             self.defer(partial(self.refuse, job, error))
             return
+        try:
+            self._refuse(job, error)
+        except BaseException:
+            self.recover()
+            self._refuse(job, error)
+            raise
+
+    def _refuse(self, job: Job[Any], error: BoundedJobsError) -> None:
         failure = capture(error, "admission")
         with self.lock:
-            job._failure, job._exception = failure, error
-            self.ending[job] = None
-            self.note(job, JobStatus.REJECTED)
-        self.conclude(job)
+            if not job._settled:
+                job._failure, job._exception = failure, error
+                self.ending[job] = None
+                self.note(job, JobStatus.REJECTED)
+        self._resume(job)
 
     def cancel(self, job: Job[Any]) -> bool:
         """See `Job.cancel`."""
