@@ -299,6 +299,24 @@ def test_a_report_to_a_job_about_to_start_does_not_let_the_body_go_before_runnin
     assert order == ["pending", "running", "body", "succeeded"]
 
 
+def test_a_sync_job_that_is_interrupted_while_running_is_being_heard_never_starts_its_body() -> (
+    None
+):
+    held = Held("running")
+    ran: list[str] = []
+    runner = BoundedRunner(1, on_status=held)
+    job = runner.submit(ran.append, "body")
+    held.gate.wait_for()
+    runner.shutdown(timeout=0)
+    assert job.status is JobStatus.INTERRUPTED
+    with runner:
+        after = runner.submit(nothing)  # gets the slot when that listener has come back
+        held.gate.open()
+        after.result(TIMEOUT)
+    assert ran == []
+    assert held.heard[:3] == ["pending", "pending", "running"]
+
+
 # When: the final status.
 
 

@@ -630,6 +630,30 @@ def test_running_tasks_survive_a_garbage_collection() -> None:
         assert job.result(TIMEOUT) == "woken"
 
 
+def test_running_tasks_of_a_dropped_runner_survive_a_garbage_collection() -> None:
+    waiting: list[weakref.ref[asyncio.Future[str]]] = []
+    ended: list[str] = []
+
+    async def body() -> None:
+        future: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        waiting.append(weakref.ref(future))
+        ended.append(await future)
+
+    async def main() -> None:
+        BoundedRunner(1).submit(body)  # neither the runner nor the job is kept
+        for _ in range(3):
+            await asyncio.sleep(0)
+        gc.collect()
+        future = waiting[0]()
+        assert future is not None
+        future.set_result("woken")
+        for _ in range(3):
+            await asyncio.sleep(0)
+
+    asyncio.run(main())
+    assert ended == ["woken"]
+
+
 def test_jobs_of_a_dropped_runner_come_to_their_end() -> None:
     async def main() -> None:
         gate = AsyncGate()
@@ -660,8 +684,7 @@ def test_in_debug_mode_all_is_the_same() -> None:
 
 
 def test_a_task_factory_that_raises_interrupts_the_job_and_leaves_no_coroutine() -> None:
-    def factory(_loop: object, coroutine: Any, **_: Any) -> Any:
-        coroutine.close()
+    def factory(_loop: object, _coroutine: Any, **_: Any) -> Any:
         raise ValueError("no tasks today")
 
     async def main() -> None:
@@ -677,6 +700,45 @@ def test_a_task_factory_that_raises_interrupts_the_job_and_leaves_no_coroutine()
             await runner.submit(nothing)
 
     asyncio.run(main())
+
+
+def test_a_ctrl_c_while_a_task_is_made_goes_to_the_caller_and_leaves_no_slot_taken() -> None:
+    def factory(_loop: object, _coroutine: Any, **_: Any) -> Any:
+        raise KeyboardInterrupt
+
+    heard = Heard()
+
+    async def main() -> None:
+        async with BoundedRunner(1, on_status=heard) as runner:
+            loop = asyncio.get_running_loop()
+            loop.set_task_factory(factory)
+            try:
+                with pytest.raises(KeyboardInterrupt):
+                    runner.submit(nothing)
+            finally:
+                loop.set_task_factory(None)
+            await runner.submit(nothing)
+
+    asyncio.run(main())
+    assert heard.statuses() == ["pending", "interrupted", "pending", "running", "succeeded"]
+
+
+def test_an_async_job_that_is_cancelled_between_its_slot_and_its_first_line_never_starts() -> None:
+    heard = Heard()
+    ran: list[str] = []
+
+    async def body() -> None:
+        ran.append("body")
+
+    async def main() -> None:
+        async with BoundedRunner(1, on_status=heard) as runner:
+            job = runner.submit(body)
+            assert job.cancel()
+            await runner.wrap(nothing, on_status=())()
+
+    asyncio.run(main())
+    assert ran == []
+    assert heard.statuses()[:2] == ["pending", "cancelled"]
 
 
 eager = pytest.mark.skipif(sys.version_info < (3, 12), reason="no eager tasks before 3.12")
@@ -807,6 +869,21 @@ def test_when_asyncio_run_ends_async_listeners_hear_it(is_async: bool) -> None:
     check_interrupted([job], {"loop"})
     runner.shutdown()
     assert heard == ["pending", "running", "interrupted"]
+
+
+def test_a_loop_that_has_begun_to_end_takes_no_more_jobs() -> None:
+    async def main() -> list[Job[Any]]:
+        before = runner.submit(nothing)
+        await before
+        await asyncio.get_running_loop().shutdown_asyncgens()
+        jobs: list[Job[Any]] = [runner.submit(nothing), runner.submit(lambda: nothing())]
+        for job in jobs:
+            with pytest.raises(JobInterrupted):
+                await job
+        return jobs
+
+    with BoundedRunner(1) as runner:
+        check_interrupted(asyncio.run(main()), {"start", "loop"})
 
 
 def test_sync_jobs_live_on_when_asyncio_run_ends() -> None:
@@ -959,6 +1036,27 @@ def test_an_awaitable_that_had_no_time_to_start_when_its_loop_ended_is_not_left_
     job = asyncio.run(main())
     runner.shutdown()
     assert job.status in (JobStatus.SUCCEEDED, JobStatus.INTERRUPTED)
+
+
+def test_an_awaitable_whose_job_was_interrupted_meanwhile_is_not_left_unawaited() -> None:
+    made = threading.Event()
+
+    def body() -> Any:
+        made.set()
+        return nothing()
+
+    async def main() -> None:
+        runner = BoundedRunner(1)
+        job = runner.submit(body)
+        assert made.wait(TIMEOUT)  # this loop has no time for anybody
+        closing = threading.Thread(target=runner.shutdown, kwargs={"timeout": 0})
+        closing.start()
+        closing.join(TIMEOUT)
+        assert job.status is JobStatus.INTERRUPTED
+        for _ in range(3):  # now it has
+            await asyncio.sleep(0)
+
+    asyncio.run(main())
 
 
 def test_cancelling_a_job_whose_loop_is_closed_interrupts_it() -> None:

@@ -237,3 +237,14 @@ def test_closing_at_once_waits_for_jobs_of_a_private_loop_that_is_only_just_star
         with BoundedRunner(2) as runner:
             jobs = [runner.submit(here) for _ in range(3)]
         assert [job.status for job in jobs] == [JobStatus.SUCCEEDED] * 3
+
+
+def test_a_runner_that_lets_go_at_once_lets_go_of_a_private_loop_that_is_only_just_started() -> (
+    None
+):
+    for _ in range(20):
+        runner = BoundedRunner(1)
+        job = runner.submit(here)
+        runner.shutdown(timeout=0)
+        assert job.done()
+        assert job.status in (JobStatus.SUCCEEDED, JobStatus.INTERRUPTED)
