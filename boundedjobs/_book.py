@@ -73,6 +73,8 @@ class Book:
     def defer(self, step: Callable[[], object]) -> None:
         """Put off a call that came in the midst of a step on the same thread."""
         self.put_off.append(step)
+        if len(self.put_off) > 1:
+            return  # somebody is about to take up the first, and goes on until none is left
         # It waits for the lock, and so for the end of the step. Not a threading.Thread: to
         # start one takes a lock that this thread may hold as well.
         attempt(start_new_thread, self.carry_out, ())
@@ -208,10 +210,9 @@ class Book:
 
     def carry_out(self) -> None:
         """Do what has been recorded: start threads, wake loops, take up what was put off."""
-        with self.lock:  # until the step is over that this may have come in the midst of
-            pass
         me, errand = get_ident(), None
-        outermost = me not in self.carrying
+        with self.lock:  # until the step is over that a call was put off for
+            outermost = me not in self.carrying
         try:
             self.carrying.add(me)
             while (errand := _first(self.errands)) is not None:

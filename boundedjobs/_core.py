@@ -80,6 +80,9 @@ class Core(Bodies):
                 self.hand_over(self.accept(job))
             waiting = [j for j in self.admission.running if j._status is JobStatus.PENDING]
             self.hand_over([*self.admission.start(), *waiting])
+            self.threads.mend()
+            if self.loops is not None:
+                self.loops.mend()
         self._resume(job)
 
     def _resume(self, job: Job[Any]) -> None:

@@ -71,6 +71,10 @@ class LoopLane:
             self._waking = True
             self._errands.append(self.wake)
 
+    def has_mail(self) -> bool:
+        """Whether something has been put that the loop has not seen to."""
+        return bool(self._inbox)
+
     def wake(self) -> None:
         """Have the loop see to the inbox."""
         if self.gone:
@@ -253,6 +257,11 @@ class Loops:
     def private(self) -> asyncio.AbstractEventLoop | None:
         """The private loop, if it runs."""
         return None if self._private is None else self._private.loop
+
+    def mend(self) -> None:
+        """Wake again whom a Ctrl-C has kept from being woken. Under the lock."""
+        lanes = [*self._lanes.values(), *([self._private] if self._private else [])]
+        self._errands.extend(lane.wake for lane in lanes if lane.has_mail())
 
     def reap(self, *, stopped: bool = False) -> None:
         """Abandon the lanes of loops that are closed, or have `stopped`."""

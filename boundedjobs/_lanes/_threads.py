@@ -36,11 +36,11 @@ class Worker(Thread):
         super().__init__(name=name, daemon=True)
         self.up = Event()
         self._lane = lane
-        self._job = job
+        self.first = job
 
     def run(self) -> None:
         self.up.set()
-        job, self._job = self._job, None
+        job, self.first = self.first, None
         lane = self._lane
         try:
             if job is None:  # started beforehand
@@ -105,6 +105,12 @@ class ThreadLane:
         self._started += 1
         self._errands.append(partial(self._start, worker, job))
         self.workers[worker] = None
+
+    def mend(self) -> None:
+        """Start again whom a Ctrl-C has kept from being started. Under the lock."""
+        for worker in self.workers:
+            if worker.ident is None:
+                self._errands.append(partial(self._start, worker, worker.first))
 
     def _start(self, worker: Worker, job: Job[Any] | None) -> None:
         with self._lock:
