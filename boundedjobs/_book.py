@@ -51,7 +51,7 @@ class Book:
         self.carrying: set[int] = set()  # the threads that carry them out
         self.admission: Admission[Job[Any]] = Admission(limit, max_pending)
         self.threads = ThreadLane(name, limit, self.lock, self.errands)
-        self.waits = Waits(self.admission, self.threads, self.loops_of)
+        self.waits = Waits(self.admission, self.threads)
         self.loops: Loops | None = None
         self.entered: AbstractEventLoop | None = None  # the loop that entered the runner
         self.rooms: dict[Job[Any], Latch] = {}  # where submitters wait for room

@@ -195,10 +195,10 @@ class Core(Bodies):
         with self.lock:
             if target is not None and target._settled:
                 return None
-            edges = self.waits.begin(wait)
+            edges = self.waits.begin(wait, self.loops_of)
             if edges is None and loop is not None:
                 wait.loop = loop
-                on_loop = self.waits.begin(wait)
+                on_loop = self.waits.begin(wait, self.loops_of)
         name = "room" if target is None else repr(target.name)
         if on_loop is not None:
             raise JobDeadlock(

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from boundedjobs._admission import Admission
     from boundedjobs._lanes._threads import ThreadLane
 
+    # The event loops that a job needs to end. Handed in with each call: kept, it would tie
+    # the runner into a reference cycle.
+    LoopsOf = Callable[[Job[Any]], Collection[AbstractEventLoop | None]]
+
 
 class Wait:
     """One wait without a timeout that has begun."""
@@ -47,17 +51,15 @@ class Waits:
         self,
         admission: Admission[Job[Any]],
         threads: ThreadLane,
-        loops_of: Callable[[Job[Any]], Collection[AbstractEventLoop | None]],
     ) -> None:
         self._admission = admission
         self._threads = threads
-        self._loops_of = loops_of
         self._begun: dict[Wait, None] = {}
 
-    def begin(self, wait: Wait) -> str | None:
+    def begin(self, wait: Wait, loops_of: LoopsOf) -> str | None:
         """Note a wait, or that it blocks a loop as well; say why not, if it could never end."""
         self._begun[wait] = None
-        stuck = self._stuck_with(wait)
+        stuck = self._stuck_with(wait, loops_of)
         if not stuck:
             return None
         del self._begun[wait]
@@ -71,14 +73,14 @@ class Waits:
         """A wait is over."""
         self._begun.pop(wait, None)
 
-    def _stuck_with(self, wait: Wait) -> list[Wait]:
+    def _stuck_with(self, wait: Wait, loops_of: LoopsOf) -> list[Wait]:
         """The waits that can never end; none of them, if this one can.
 
         All are taken to be stuck, until it shows of each that what it waits for can end.
         """
         stuck = dict.fromkeys(self._begun)
         while True:
-            ending = self._ending(stuck)
+            ending = self._ending(stuck, loops_of)
             if wait in ending:
                 return []
             if not ending:
@@ -86,7 +88,7 @@ class Waits:
             for other in ending:
                 del stuck[other]
 
-    def _ending(self, stuck: Collection[Wait]) -> list[Wait]:
+    def _ending(self, stuck: Collection[Wait], loops_of: LoopsOf) -> list[Wait]:
         """Which waits will end, even if none of `stuck` did."""
         running, limit = self._admission.running, self._admission.limit
         waiting = {wait.waiter for wait in stuck}
@@ -95,7 +97,7 @@ class Waits:
         has_thread = sum(worker.ident in blocked for worker in self._threads.workers) < limit
 
         def goes_on(job: Job[Any]) -> bool:
-            if job in waiting or job._on in blocked or loops.intersection(self._loops_of(job)):
+            if job in waiting or job._on in blocked or loops.intersection(loops_of(job)):
                 return False
             return job._started is not None or job._is_async or has_thread
 

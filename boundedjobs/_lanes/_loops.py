@@ -15,10 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Coroutine
     from contextvars import Context
 
-# An event loop keeps only weak references to its tasks. What runs is kept here, so that a
-# runner which nobody refers to any more still brings its jobs to an end.
-_busy: set[LoopLane] = set()
-
 
 class Errand:
     """One coroutine to be run on a loop: `start` makes it, `lost` is called if it can't end.
@@ -51,7 +47,8 @@ class LoopLane:
         self.loop = loop
         self._lock = lock
         self._errands = errands
-        # Guarded by the lock.
+        # Guarded by the lock. An event loop keeps only weak references to its tasks: what runs
+        # is kept here, and the lanes by the finalizer of their runner.
         self._inbox: deque[Errand] = deque()
         self._tasks: dict[asyncio.Task[None], Errand] = {}
         self._waking = False
@@ -97,7 +94,6 @@ class LoopLane:
             tasks = list(self._tasks)
             self._inbox.clear()
             self._tasks.clear()
-        _busy.discard(self)
         for errand in errands:
             errand.lost(exc)
         for task in tasks:
@@ -130,7 +126,6 @@ class LoopLane:
             # the loop: the one moment at which a loop tells that it ends.
             self._guard = self._until_loop_ends()
             call(self._guard.asend(None).send, (None,), {})
-        _busy.add(self)
         with self._lock:
             self._waking = False
         if self._seeing:  # an eager task has put in more: the loop below goes on with it
@@ -157,8 +152,6 @@ class LoopLane:
 
     def _forget(self, task: asyncio.Task[None]) -> None:
         errand = self._tasks.pop(task, None)
-        if not self._tasks:
-            _busy.discard(self)
         if errand is not None and task.cancelled():
             errand.lost(None)  # before its first line
 
