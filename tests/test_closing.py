@@ -7,6 +7,7 @@ import concurrent.futures
 import contextlib
 import logging
 import math
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -140,6 +141,16 @@ def test_workers_leave_when_the_last_job_of_a_closed_runner_has_ended(gate: Gate
         worker.join(TIMEOUT)
     assert [worker.is_alive() for worker in workers] == [False] * 3
     assert all(job.done() for job in jobs)
+
+
+def test_idle_workers_leave_when_nobody_waits_for_the_closing() -> None:
+    before = set(threading.enumerate())
+    runner = BoundedRunner(1)
+    runner.submit(nothing).result(TIMEOUT)
+    (worker,) = set(threading.enumerate()) - before
+    runner.shutdown(wait=False)
+    worker.join(TIMEOUT)
+    assert not worker.is_alive()
 
 
 def test_the_private_loop_leaves_when_the_last_job_of_a_closed_runner_has_ended() -> None:
@@ -526,6 +537,18 @@ def test_drain_timeout_is_the_deadline_of_a_closing_that_names_none(gate: Gate) 
     assert job.status is JobStatus.INTERRUPTED
 
 
+def test_a_deadline_that_is_farther_than_any_clock_goes_is_none(gate: Gate) -> None:
+    runner = BoundedRunner(1)
+    job = runner.submit(gate)
+    gate.wait_for()
+    closing = in_thread(lambda: runner.shutdown(timeout=sys.maxsize))
+    with pytest.raises(TimeoutError):
+        closing.result(SOON)
+    gate.open()
+    closing.result(TIMEOUT)
+    assert job.status is JobStatus.SUCCEEDED
+
+
 def test_an_infinite_timeout_is_none_whatever_drain_timeout_says(gate: Gate) -> None:
     runner = BoundedRunner(1, drain_timeout=0)
     job = runner.submit(gate)
@@ -663,6 +686,7 @@ def test_a_listener_that_never_returns_cannot_hold_up_closing(
     gate.wait_for(2)
     in_thread(lambda: runner.shutdown(timeout=SOON)).result(TIMEOUT)
     assert job.result(0) is None  # who waits has been woken
+    assert not messages(caplog, logging.WARNING)  # nobody was interrupted
     assert messages(caplog, logging.ERROR) == [
         f"runner 'content' closed before listeners had heard all of: {job!r}, {other!r}"
     ]

@@ -1,0 +1,514 @@
+"""Signal handlers and `__del__` may use the runner, whatever the same thread is doing with it.
+
+Python runs a signal handler, and a `__del__` that the garbage collector has found, between any
+two lines of the main thread: of the runner's own code, too, and while it holds its lock. Here a
+handler is called at the k-th line that the runner's code comes by (and the parts of `threading`
+that it calls), for every k until the call that is watched is through without it.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import contextlib
+import gc
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from functools import partial
+from itertools import count
+from pathlib import Path
+from textwrap import dedent
+from types import FrameType
+from typing import Any
+
+import pytest
+
+import boundedjobs
+from boundedjobs import (
+    BoundedRunner,
+    Job,
+    JobEvent,
+    JobStatus,
+    NotRunnable,
+    RunnerClosed,
+    RunnerFull,
+)
+from tests.gates import TIMEOUT, Gate, Heard
+
+OURS = (str(Path(boundedjobs.__file__).parent) + os.sep, threading.__file__)
+PATIENCE = 3.0
+"""Seconds after which something is lost."""
+
+
+class Interruption:
+    """Calls `handler` once, at the `k`-th line of the runner's code on this thread."""
+
+    def __init__(self, k: int, handler: Callable[[], object]) -> None:
+        self._left = k
+        self._handler = handler
+        self._before: Any = None
+        self.where = ""
+
+    def __enter__(self) -> None:
+        self._before = sys.gettrace()
+        sys.settrace(self._enter)
+
+    def __exit__(self, *_: object) -> None:
+        sys.settrace(self._before)
+
+    def _enter(self, frame: FrameType, event: str, _arg: object) -> Any:
+        return self._line if frame.f_code.co_filename.startswith(OURS) else None
+
+    def _line(self, frame: FrameType, event: str, _arg: object) -> Any:
+        if event == "line" and not self.where:
+            self._left -= 1
+            if self._left < 0:
+                self.where = f"{frame.f_code.co_filename}:{frame.f_lineno}"
+                self._handler()
+        return self._line
+
+
+Interrupted = Callable[[Callable[[], object]], Interruption]
+
+
+def everywhere(once: Callable[[Interrupted], None]) -> int:
+    """Run `once` again and again, each time interrupted one line later; how often it was."""
+    for k in count():
+        made: list[Interruption] = []
+        try:
+            once(partial(_interrupted, made, k))
+        except BaseException as exc:
+            exc.add_note(f"interrupted at {made[0].where if made else 'no line'} (k={k})")
+            raise
+        if not made[0].where:
+            return k
+    raise AssertionError("never through")
+
+
+def _interrupted(made: list[Interruption], k: int, handler: Callable[[], object]) -> Interruption:
+    made.append(Interruption(k, handler))
+    return made[-1]
+
+
+def nothing() -> None:
+    """A body."""
+
+
+async def nothing_async() -> None:
+    """A coroutine body."""
+
+
+class Doing:
+    """What the main thread does with the runner when it is interrupted."""
+
+    def __init__(self, runner: BoundedRunner) -> None:
+        self.runner = runner
+        self.gate = Gate()
+
+    def submits(self) -> None:
+        self.runner.submit(nothing)
+
+    def submits_async(self) -> None:
+        self.runner.submit(nothing_async)
+
+    def waits(self) -> None:
+        self.runner.submit(nothing).result(TIMEOUT)
+
+    def waits_without_timeout(self) -> None:
+        self.runner.submit(nothing).result()
+
+    def cancels(self) -> None:
+        self.runner.submit(nothing).cancel()
+
+    def adds_a_callback(self) -> None:
+        self.runner.submit(nothing).add_done_callback(lambda _: None)
+
+    def reports(self) -> None:
+        job = self.runner.submit(self.gate)
+        self.gate.wait_for()
+        job.report(0.5)
+        self.gate.open()
+
+    def waits_for_many(self) -> None:
+        concurrent.futures.wait([self.runner.submit(nothing) for _ in range(2)], TIMEOUT)
+
+    def maps(self) -> None:
+        list(self.runner.map(abs, [1, 2]))
+
+    def closes(self) -> None:
+        self.runner.submit(nothing)
+        self.runner.shutdown()
+
+    def begins_to_close(self) -> None:
+        self.runner.submit(nothing)
+        self.runner.shutdown(wait=False)
+
+    def enters_and_leaves(self) -> None:
+        with self.runner:
+            self.runner.submit(nothing)
+
+
+OPEN = [
+    "submits", "submits_async", "waits", "waits_without_timeout", "cancels", "adds_a_callback",
+    "reports", "waits_for_many", "maps",
+]  # fmt: skip
+CLOSING = ["closes", "begins_to_close", "enters_and_leaves"]
+FINAL_ONCE = [["pending", "running", "succeeded"], ["pending", "cancelled"], ["rejected"]]
+
+
+def steps(heard: Heard, job: Job[Any]) -> list[str]:
+    return [event.status.value for event in heard.events if event.job_id == job.id]
+
+
+@pytest.mark.parametrize("limit", [1, 3])
+@pytest.mark.parametrize("is_heard", [False, True], ids=["unheard", "heard"])
+@pytest.mark.parametrize("does", OPEN)
+def test_a_job_submitted_by_a_handler_runs_wherever_it_came(
+    does: str, is_heard: bool, limit: int
+) -> None:
+    def once(interrupted_by: Interrupted) -> None:
+        heard = Heard()
+        runner = BoundedRunner(limit, on_status=heard if is_heard else None)
+        jobs: list[Job[str]] = []
+        with interrupted_by(lambda: jobs.append(runner.submit(str, "handler"))):
+            getattr(Doing(runner), does)()
+        for job in jobs:  # nobody calls the runner meanwhile
+            assert job.result(PATIENCE) == "handler"
+            assert not is_heard or steps(heard, job) == ["pending", "running", "succeeded"]
+        runner.shutdown()
+
+    assert everywhere(once) > 20
+
+
+@pytest.mark.parametrize("does", CLOSING)
+def test_a_job_submitted_by_a_handler_while_the_runner_closes_runs_or_is_rejected(
+    does: str,
+) -> None:
+    def once(interrupted_by: Interrupted) -> None:
+        heard = Heard()
+        runner = BoundedRunner(1, on_status=heard)
+        jobs: list[Job[str]] = []
+
+        def submit() -> None:
+            try:
+                jobs.append(runner.submit(str, "handler"))
+            except RunnerClosed as exc:
+                jobs.extend([exc.job] if exc.job else [])
+
+        with interrupted_by(submit):
+            getattr(Doing(runner), does)()
+        for job in jobs:
+            concurrent.futures.wait([job], PATIENCE)
+            assert job.done()
+            assert steps(heard, job) in FINAL_ONCE
+        runner.shutdown()
+
+    assert everywhere(once) > 20
+
+
+@pytest.mark.parametrize("does", OPEN)
+def test_a_job_that_a_handler_cancels_comes_to_one_end_wherever_it_came(does: str) -> None:
+    def once(interrupted_by: Interrupted) -> None:
+        heard = Heard()
+        runner = BoundedRunner(1, on_status=heard)
+        victim: Job[Any] = runner.submit(nothing)  # pending still, or running, or done
+        with interrupted_by(victim.cancel):
+            getattr(Doing(runner), does)()
+        concurrent.futures.wait([victim], PATIENCE)
+        assert victim.done()
+        assert steps(heard, victim) in FINAL_ONCE
+        runner.shutdown()
+
+    assert everywhere(once) > 20
+
+
+@pytest.mark.parametrize("does", [*OPEN, *CLOSING])
+def test_a_handler_may_begin_to_close_the_runner_wherever_it_comes(does: str) -> None:
+    def once(interrupted_by: Interrupted) -> None:
+        heard = Heard()
+        runner = BoundedRunner(1, on_status=heard)
+        first = runner.submit(nothing)
+        doing = Doing(runner)
+        with interrupted_by(lambda: runner.shutdown(wait=False)):
+            try:
+                getattr(doing, does)()
+            except RunnerClosed:
+                doing.gate.open()
+        runner.shutdown(timeout=PATIENCE)
+        first.result(PATIENCE)
+        for job_id in {event.job_id for event in heard.events}:
+            mine = [event.status.value for event in heard.events if event.job_id == job_id]
+            assert mine in FINAL_ONCE
+        with pytest.raises(RunnerClosed):
+            runner.submit(nothing)
+
+    assert everywhere(once) > 20
+
+
+def test_a_job_that_a_handler_cancels_wakes_the_thread_that_waits_for_it() -> None:
+    def once(interrupted_by: Interrupted) -> None:
+        runner = BoundedRunner(1)
+        gate = Gate()
+        runner.submit(gate)
+        victim = runner.submit(nothing)
+        began = time.monotonic()
+        interruption = interrupted_by(victim.cancel)
+        with interruption, contextlib.suppress(concurrent.futures.CancelledError, TimeoutError):
+            victim.result(PATIENCE)
+        took = time.monotonic() - began
+        gate.open()
+        runner.shutdown()
+        assert took < PATIENCE
+
+    assert everywhere(once) > 5
+
+
+def test_what_a_handler_reports_is_heard_in_order() -> None:
+    def once(interrupted_by: Interrupted) -> None:
+        fractions: list[float] = []
+        gate = Gate()
+        runner = BoundedRunner(
+            1,
+            on_progress=lambda event: fractions.append(event.progress.fraction),  # type: ignore[union-attr]  # a progress event has it
+        )
+        job = runner.submit(gate)
+        gate.wait_for()
+        interruption = interrupted_by(lambda: job.report(0.5))
+        with interruption:
+            job.report(0.25)
+        gate.open()
+        job.result(PATIENCE)
+        runner.shutdown()
+        assert sorted(fractions) == ([0.25, 0.5] if interruption.where else [0.25])
+
+    assert everywhere(once) > 5
+
+
+def test_a_handler_that_makes_room_lets_the_submitter_in_that_waits_on_the_same_thread() -> None:
+    def once(interrupted_by: Interrupted) -> None:
+        runner = BoundedRunner(1, max_pending=1, when_full="wait")
+        gate = Gate()
+        runner.submit(gate)
+        gate.wait_for()
+        pending = runner.submit(nothing)
+        rescue = threading.Timer(0.5, pending.cancel)  # where no handler comes
+        rescue.start()
+        with interrupted_by(pending.cancel):
+            waiting = runner.submit(str, "let in")
+        rescue.cancel()
+        rescue.join()
+        gate.open()
+        assert waiting.result(PATIENCE) == "let in"
+        runner.shutdown()
+
+    assert everywhere(once) > 20
+
+
+def test_a_handler_that_cancels_the_last_job_lets_the_closing_on_that_waits_on_the_same_thread() -> (
+    None
+):
+    def once(interrupted_by: Interrupted) -> None:
+        runner = BoundedRunner(1)
+        gate = Gate()
+        runner.submit(gate)  # let go of, and in its slot for as long as this lasts
+        gate.wait_for()
+        runner.shutdown(timeout=0)
+        runner.__enter__()
+        pending = runner.submit(nothing)
+        rescue = threading.Timer(0.5, pending.cancel)  # where no handler comes
+        rescue.start()
+        with interrupted_by(pending.cancel):
+            runner.__exit__(None, None, None)
+        rescue.cancel()
+        rescue.join()
+        assert pending.cancelled()
+        gate.open()
+        with runner:
+            runner.submit(nothing).result(PATIENCE)
+
+    assert everywhere(once) > 20
+
+
+def test_what_a_handler_submits_and_is_refused_ends_rejected_wherever_it_came() -> None:
+    def once(interrupted_by: Interrupted) -> None:
+        heard = Heard()
+        runner = BoundedRunner(1, max_pending=0, on_status=heard)
+        gate = Gate()
+        runner.submit(gate)
+        gate.wait_for()
+        jobs: list[Job[Any]] = []
+
+        def submit() -> None:
+            try:
+                jobs.append(runner.submit(nothing))
+            except RunnerFull as exc:  # where it need not be put off
+                jobs.extend([exc.job] if exc.job else [])
+
+        with interrupted_by(submit), contextlib.suppress(RunnerFull):
+            runner.submit(nothing)
+        for job in jobs:
+            assert isinstance(job.exception(PATIENCE), RunnerFull)
+            assert steps(heard, job) == ["rejected"]
+        gate.open()
+        runner.shutdown()
+
+    assert everywhere(once) > 20
+
+
+def test_what_a_handler_submits_and_can_not_be_run_is_heard_when_the_lock_is_free() -> None:
+    def once(interrupted_by: Interrupted) -> None:
+        free: list[bool] = []
+        told = threading.Event()
+
+        def listener(event: JobEvent) -> None:
+            if event.status is JobStatus.REJECTED:
+                others = threading.Thread(target=runner.submit, args=(nothing,))
+                others.start()
+                others.join(PATIENCE)
+                free.append(not others.is_alive())
+                told.set()
+
+        runner = BoundedRunner(1, on_status=listener)
+
+        def submit() -> None:
+            with contextlib.suppress(NotRunnable):
+                runner.submit(5)  # type: ignore[call-overload]  # that is the point
+
+        interruption = interrupted_by(submit)
+        with interruption:
+            runner.submit(nothing)
+        assert not interruption.where or told.wait(PATIENCE)
+        runner.shutdown()
+        assert free == ([True] if interruption.where else [])
+
+    assert everywhere(once) > 20
+
+
+@pytest.mark.parametrize("does", ["submits", "cancels", "adds_a_callback", "waits"])
+def test_a_job_submitted_by_a_del_that_the_garbage_collector_calls_runs(does: str) -> None:
+    class Cycle:
+        def __init__(self, fn: Callable[[], object]) -> None:
+            self.fn = fn
+            self.me = self
+
+        def __del__(self) -> None:
+            self.fn()
+
+    def once(interrupted_by: Interrupted) -> None:
+        runner = BoundedRunner(2)
+        jobs: list[Job[str]] = []
+        Cycle(lambda: jobs.append(runner.submit(str, "from __del__")))
+        interruption = interrupted_by(lambda: gc.collect(0))
+        gc.disable()
+        try:
+            with interruption:
+                getattr(Doing(runner), does)()
+        finally:
+            gc.enable()
+        gc.collect()
+        assert [job.result(PATIENCE) for job in jobs] == ["from __del__"]
+        runner.shutdown()
+
+    assert everywhere(once) > 20
+
+
+def test_a_callable_whose_del_submits_may_be_dropped_by_the_runner() -> None:
+    runner = BoundedRunner(1)
+    said: list[Job[str]] = []
+    submitted = threading.Semaphore(0)
+
+    class Body:
+        def __call__(self) -> None:
+            """Do nothing."""
+
+        def __del__(self) -> None:
+            said.append(runner.submit(str, "dropped"))
+            submitted.release()
+
+    gate = Gate()
+    runner.submit(gate)
+    gate.wait_for()
+    ended, cancelled = runner.submit(Body()), runner.submit(Body())
+    cancelled.cancel()
+    assert submitted.acquire(timeout=TIMEOUT)
+    gate.open()
+    ended.result(TIMEOUT)
+    assert submitted.acquire(timeout=TIMEOUT)
+    assert [job.result(TIMEOUT) for job in said] == ["dropped", "dropped"]
+    runner.shutdown()
+
+
+STRESS = """
+    import collections, concurrent.futures, faulthandler, signal, sys, threading
+    from boundedjobs import BoundedRunner, RunnerClosed
+
+    faulthandler.dump_traceback_later(25, exit=True)
+    heard = collections.defaultdict(list)
+    def listener(event):
+        heard[event.job_id].append(event.status.value)
+
+    runner = BoundedRunner(3, on_status=listener)
+    plain = BoundedRunner(3)
+    jobs, handled = [], []
+
+    def handler(*_):
+        if len(handled) < 3000:
+            for each in (runner, plain):
+                handled.append(each.submit(str, "handler"))
+                if len(handled) % 5 == 0:
+                    handled[-1].cancel()
+
+    signal.signal(signal.SIGALRM, handler)
+    signal.setitimer(signal.ITIMER_REAL, 0.0003, 0.0003)
+    number = 0
+    while number < 1500 or len(handled) < 200:
+        for each in (runner, plain):
+            job = each.submit(abs, -number)
+            if number % 3 == 0:
+                job.cancel()
+            if number % 4 == 0:
+                job.add_done_callback(lambda job: None)
+            if number % 50 == 0:
+                try:
+                    job.result()
+                except concurrent.futures.CancelledError:
+                    pass
+            jobs.append(job)
+        number += 1
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    everything = [*jobs, *handled]
+    late = concurrent.futures.wait(everything, 10).not_done
+    assert not late, (len(late), list(late)[:3])
+    for each in (runner, plain):
+        each.shutdown()
+    for job in everything:
+        assert job.status.value in ("succeeded", "cancelled"), job
+        if job.id in heard:
+            assert heard[job.id] in (
+                ["pending", "running", "succeeded"],
+                ["pending", "cancelled"],
+                ["pending", "running", "cancelled"],
+            ), heard[job.id]
+    assert len(heard) == len(everything) // 2
+    print("handled", len(handled) >= 200)
+    """
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this system has no interval timers")
+def test_a_handler_that_submits_thousands_of_times_a_second_loses_no_job_and_blocks_nobody() -> (
+    None
+):
+    done = subprocess.run(
+        [sys.executable, "-c", dedent(STRESS)],
+        capture_output=True,
+        text=True,
+        timeout=40,
+        check=False,
+    )
+    assert (done.stdout, done.returncode) == ("handled True\n", 0), done.stderr[-3000:]
+    assert not done.stderr
