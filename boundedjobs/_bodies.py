@@ -7,12 +7,12 @@ from functools import partial
 from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
-from boundedjobs._book import Book
 from boundedjobs._callables import close_coroutine, must_be_awaited
 from boundedjobs._failure import call, capture, trace_of
 from boundedjobs._job import Job, current
 from boundedjobs._log import log_failed, log_late
 from boundedjobs._status import FINAL, JobStatus
+from boundedjobs._telling import Telling
 from boundedjobs.errors import JobCancelled, JobInterrupted
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 Outcome = tuple[JobStatus, BaseException | None, "Failure | None"]
 
 
-class Bodies(Book):
+class Bodies(Telling):
     """Runs bodies and decides how their jobs end."""
 
     def begin(self, job: Job[Any]) -> bool:

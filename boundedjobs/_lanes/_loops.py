@@ -188,6 +188,11 @@ class PrivateLane(LoopLane):
         elif self.loop is not None:
             super().wake()
 
+    def mend(self) -> None:
+        """Forget a thread that a Ctrl-C has kept from being started. Under the lock."""
+        if self.thread is not None and self.thread.ident is None:
+            self.thread = None
+
     def stop(self) -> None:
         """End the loop and its thread, once nothing is left to run there."""
         with self._lock:
@@ -253,7 +258,10 @@ class Loops:
 
     def mend(self) -> None:
         """Wake again whom a Ctrl-C has kept from being woken. Under the lock."""
-        lanes = [*self._lanes.values(), *([self._private] if self._private else [])]
+        lanes = list(self._lanes.values())
+        if self._private is not None:
+            self._private.mend()
+            lanes.append(self._private)
         self._errands.extend(lane.wake for lane in lanes if lane.has_mail())
 
     def reap(self, *, stopped: bool = False) -> None:

@@ -1,0 +1,184 @@
+"""Telling listeners, in order, and what may follow only when all have heard."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from threading import get_ident
+from typing import Any
+
+from boundedjobs._book import Book
+from boundedjobs._here import running_loop, running_task
+from boundedjobs._job import Job, current
+from boundedjobs._latch import Latch
+from boundedjobs._listeners import Calls
+from boundedjobs._status import FINAL, JobStatus
+
+
+class Telling(Book):
+    """Lets the listeners hear what has been noted, and ends the jobs of which all is heard."""
+
+    def conclude(self, job: Job[Any], *, worker: bool = False) -> Job[Any] | None:
+        """Let the listeners hear how a job ended, and end it."""
+        if job._events:
+            return self.tell(job, worker=worker)
+        return self.settle(job, worker=worker)
+
+    def tell(self, job: Job[Any], *, worker: bool = False, again: bool = False) -> Job[Any] | None:
+        """Let the listeners hear the events of a job, unless somebody is at it already.
+
+        On the thread of an event loop, async listeners are scheduled: what remains to be
+        told, and to be done, follows when they have ended.
+        """
+        mine, me = None, get_ident()
+        with self.lock:
+            if job._teller is not None and not again:
+                return None
+            job._teller = me
+        while (calls := self._next_calls(job)) is not None:
+            self._inside(job, calls.call_sync)
+            if calls.is_left() and running_loop() is not None:
+                job._teller = calls
+                self._call_async(job, calls, partial(self._go_on, job, calls))
+                return mine
+            if calls.is_left() and calls.heard is None:
+                self._call_async(job, calls, None)
+            if calls.heard is not None:
+                calls.heard.wait()
+                job._teller = me
+            mine = self._heard(job, calls, worker=worker) or mine
+            if job._teller != me:
+                break  # it has its place in the queue: the rest is told where it runs
+        return mine
+
+    def _next_calls(self, job: Job[Any]) -> Calls | None:
+        """The event to tell now. It stays in its place until it has been heard."""
+        with self.lock:
+            if job._events:
+                return job._events[0]
+            job._teller = None
+            told, job._on_told = job._on_told, None
+            over = job._settled and not job._active
+        if told is not None:
+            told()
+        if over:
+            job._drop()
+        return None
+
+    def _inside(self, job: Job[Any], fn: Callable[[], None]) -> None:
+        """Call `fn` in the context of a job."""
+        context = job._context
+        if context is None or current.get(None) is job:
+            fn()
+        elif job._started is not None:  # the body may be inside it on another thread
+            context.copy().run(_enter, job, fn)
+        else:
+            context.run(_enter, job, fn)
+
+    def _call_async(self, job: Job[Any], calls: Calls, then: Callable[[], None] | None) -> None:
+        """Have the rest awaited, then call `then`; without one, `calls.heard` is set."""
+        from boundedjobs._lanes._loops import Errand
+
+        heard = Latch()
+        once = [then or heard.set]
+
+        def end() -> None:
+            if once:
+                once.pop()()
+
+        async def listen() -> None:
+            job._teller = running_task()
+            current.set(job)
+            try:
+                await calls.call_async()
+            finally:
+                end()
+
+        def lost(_exc: BaseException | None) -> None:
+            calls.lose()
+            end()
+
+        context = job._context
+        if context is None or job._settled:  # too late: the runner has closed without it
+            lost(None)
+            return
+        with self.lock:
+            self.lane(self.home, job._loop).put(Errand(listen, context.copy(), lost))
+            calls.heard = heard if then is None else None
+        self.carry_out()
+
+    def _go_on(self, job: Job[Any], calls: Calls) -> None:
+        teller = job._teller
+        self._heard(job, calls, worker=False)
+        if job._teller is teller:
+            self.tell(job, again=True)
+
+    def _heard(self, job: Job[Any], calls: Calls, *, worker: bool) -> Job[Any] | None:
+        status = calls.event._status
+        with self.lock:
+            if job._events and job._events[0] is calls:
+                job._events.popleft()
+            if status is JobStatus.PENDING:
+                if not job._events:  # else it was cancelled meanwhile: that is to be told
+                    job._teller = None
+                self.hand_over(self.admission.place(job))
+        self.carry_out()
+        return self.settle(job, worker=worker) if status in FINAL else None
+
+    def settle(self, job: Job[Any], *, worker: bool = False) -> Job[Any] | None:
+        """Free the slot, make the future done, wake who waits, call back. Once."""
+        with self.lock:
+            mine, meeting = self.free(job, worker=worker)
+        return self.wake(job, meeting, mine)
+
+    def free(self, job: Job[Any], *, worker: bool) -> tuple[Job[Any] | None, bool]:
+        """Free the slot, unless the body still runs. Under the lock.
+
+        Return the next job of this worker, and whether somebody has to be woken; where
+        nobody has, the future is done.
+        """
+        if job._settled:
+            return None, False
+        mine = None
+        self.ending.pop(job, None)
+        meeting = job._meeting
+        if not job._active:
+            # A worker that has callbacks to call must not keep a job from others meanwhile.
+            worker = worker and (meeting is None or not meeting.callbacks)
+            mine = self.hand_over(self.admission.remove(job), worker=worker)
+        if meeting is None:
+            job._settled = True
+        return mine, meeting is not None
+
+    def wake(self, job: Job[Any], meeting: bool, mine: Job[Any] | None) -> Job[Any] | None:
+        """Do outside the lock what `free` has left; return the next job of this worker."""
+        if meeting:
+            callbacks = job._settle(self.lock)
+            for callback in callbacks:
+                job._call_back(callback)
+        if not job._active and job._teller is None:
+            job._drop()
+        if self.errands or self.put_off:
+            self.carry_out()
+        if self.admission.closed:
+            self.rest()
+        return mine
+
+    def rest(self) -> None:
+        """If the runner is closed and nothing is left to do, let its threads go."""
+        with self.lock:
+            if not (self.admission.closed and self.is_quiet()):
+                return
+            self.threads.dismiss()
+            # A body that was let go of may still be on the private loop.
+            loops = None if self.admission.running else self.loops
+            closings, self.closings = self.closings, []
+        if loops is not None:
+            loops.stop()
+        for closing in closings:
+            closing.set()
+
+
+def _enter(job: Job[Any], fn: Callable[[], None]) -> None:
+    current.set(job)
+    fn()
