@@ -48,6 +48,7 @@ class Book:
         self.put_off: deque[Callable[[], object]] = deque()
         self.errands: deque[Callable[[], None]] = deque()
         self.carrying: set[int] = set()  # the threads that carry them out
+        self.catching_up: set[int] = set()  # the threads that do what was put off
         self.admission: Admission[Job[Any]] = Admission(limit, max_pending)
         self.threads = ThreadLane(name, limit, self.lock, self.errands)
         self.waits = Waits(self.admission, self.threads)
@@ -206,6 +207,7 @@ class Book:
     def recover(self) -> None:
         """After a Ctrl-C: this thread is in the midst of nothing any more."""
         self.carrying.discard(get_ident())
+        self.catching_up.discard(get_ident())
 
     def carry_out(self) -> None:
         """Do what has been recorded: start threads, wake loops, take up what was put off."""
@@ -223,9 +225,29 @@ class Book:
         finally:
             if outermost:
                 self.carrying.discard(me)
-        if not self.is_interrupting():
+        if not self.put_off or self.is_interrupting() or me in self.catching_up:
+            return
+        try:
+            self.catching_up.add(me)
             while (step := _first(self.put_off)) is not None:
                 step()
+        finally:
+            self.catching_up.discard(me)
+        self.rest()
+
+    def rest(self) -> None:
+        """If the runner is closed and nothing is left to do, let its threads go."""
+        with self.lock:
+            if not (self.admission.closed and self.is_quiet()):
+                return
+            self.threads.dismiss()
+            # A body that was let go of may still be on the private loop.
+            loops = None if self.admission.running else self.loops
+            closings, self.closings = self.closings, []
+        if loops is not None:
+            loops.stop()
+        for closing in closings:
+            closing.set()
 
 
 def _first(calls: deque[Callable[[], T]]) -> Callable[[], T] | None:

@@ -164,20 +164,6 @@ class Telling(Book):
             self.rest()
         return mine
 
-    def rest(self) -> None:
-        """If the runner is closed and nothing is left to do, let its threads go."""
-        with self.lock:
-            if not (self.admission.closed and self.is_quiet()):
-                return
-            self.threads.dismiss()
-            # A body that was let go of may still be on the private loop.
-            loops = None if self.admission.running else self.loops
-            closings, self.closings = self.closings, []
-        if loops is not None:
-            loops.stop()
-        for closing in closings:
-            closing.set()
-
 
 def _enter(job: Job[Any], fn: Callable[[], None]) -> None:
     current.set(job)
