@@ -432,6 +432,20 @@ def test_a_process_that_has_passed_its_deadline_can_exit(children: Children, clo
     assert child.lines.count("interrupted") == 2
 
 
+def test_a_listener_that_hangs_on_interrupted_does_not_hold_the_process(
+    children: Children,
+) -> None:
+    child = children("""
+        runner = BoundedRunner(1, on_status=lambda e: e.status == "interrupted" and hang())
+        runner.submit(threading.Event().wait)
+        runner.shutdown(timeout=0.1)
+        say("end")
+        """)
+    child.expect("end")
+    assert child.end() == 0
+    assert "closed before listeners had heard all of" in child.errors
+
+
 @pytest.mark.parametrize("status", ["running", "succeeded"])
 def test_a_listener_that_hangs_holds_the_process_no_longer_than_the_deadline(
     children: Children, status: str
@@ -657,6 +671,46 @@ def test_ctrl_c_while_leaving_with_is_the_first(children: Children) -> None:
     child.signal(signal.SIGINT)
     assert child.end() == -signal.SIGINT
     assert "hang interrupted" in child.lines
+
+
+@pytest.mark.parametrize("closing", ["shutdown()", "__exit__(None, None, None)"])
+def test_one_ctrl_c_while_closing_goes_on_to_the_caller_when_running_jobs_have_ended(
+    children: Children, closing: str
+) -> None:
+    child = children(f"""
+        def until_cancelled():
+            say("hangs")
+            assert cancelled.wait(10)
+        runner = BoundedRunner(1, on_status=heard)
+        runner.submit(until_cancelled)
+        submit_waiting(runner)
+        try:
+            runner.{closing}
+        except KeyboardInterrupt:
+            say("caught")
+        """)
+    child.expect("hangs", "ready")
+    child.signal(signal.SIGINT)
+    assert child.end() == 0
+    assert child.lines[-3:] == ["waiting cancelled", "until_cancelled succeeded", "caught"]
+
+
+def test_a_second_ctrl_c_leaves_at_once_though_a_listener_hangs(children: Children) -> None:
+    child = children("""
+        def listener(event):
+            if event.status == "succeeded":
+                hang()
+        with BoundedRunner(1, on_status=listener) as runner:
+            runner.wrap(int)()
+            submit_waiting(runner)
+            threading.Event().wait()
+        """)
+    child.expect("hangs", "ready")
+    child.signal(signal.SIGINT)
+    child.expect("waits")
+    child.signal(signal.SIGINT)
+    assert child.end() == -signal.SIGINT
+    assert child.seconds < 4
 
 
 def test_ctrl_c_while_shutdown_waits_cancels_pending_jobs_first(children: Children) -> None:

@@ -417,6 +417,24 @@ def test_a_with_inside_a_coroutine_makes_that_loop_no_lasting_home() -> None:
     asyncio.run(second())
 
 
+def test_a_runner_is_no_longer_at_home_on_a_loop_that_has_left_it() -> None:
+    runner = BoundedRunner(1)
+
+    async def where() -> asyncio.AbstractEventLoop:
+        return asyncio.get_running_loop()
+
+    def elsewhere() -> asyncio.AbstractEventLoop:
+        with runner:
+            return runner.submit(where).result(TIMEOUT)
+
+    async def main() -> None:
+        async with runner:
+            pass
+        assert await asyncio.to_thread(elsewhere) is not asyncio.get_running_loop()
+
+    asyncio.run(main())
+
+
 # lifespan
 
 
