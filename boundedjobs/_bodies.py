@@ -177,18 +177,7 @@ class Bodies(Telling):
 
     def lose(self, job: Job[Any], exc: BaseException | None) -> None:
         """The body can't be started, or will never go on: its thread or loop is not there."""
-        self.lost.append((job, exc))
-        me = get_ident()
-        if me in self.losing:
-            return  # each one that is lost hands its slot to the next: a loop, not a recursion
-        self.losing.add(me)
-        try:
-            while self.lost:
-                self._lose(*self.lost.popleft())
-        except IndexError:
-            pass  # somebody else was quicker
-        finally:
-            self.losing.discard(me)
+        self.follow_up(partial(self._lose, job, exc))
 
     def _lose(self, job: Job[Any], exc: BaseException | None) -> None:
         with self.lock:

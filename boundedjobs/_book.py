@@ -48,7 +48,7 @@ class Book:
         self.put_off: deque[Callable[[], object]] = deque()
         self.errands: deque[Callable[[], None]] = deque()
         self.carrying: set[int] = set()  # the threads that carry them out
-        self.catching_up: set[int] = set()  # the threads that do what was put off
+        self.catching_up = False  # somebody does what was put off
         self.admission: Admission[Job[Any]] = Admission(limit, max_pending)
         self.threads = ThreadLane(name, limit, self.lock, self.errands)
         self.waits = Waits(self.admission, self.threads)
@@ -57,8 +57,8 @@ class Book:
         self.rooms: dict[Job[Any], Latch] = {}  # where submitters wait for room
         self.ending: dict[Job[Any], None] = {}  # out of the queue, its end not yet heard by all
         self.closings: list[Latch] = []  # set when nothing is left to do, or anew to be done
-        self.lost: deque[tuple[Job[Any], BaseException | None]] = deque()
-        self.losing: set[int] = set()  # the threads that end those
+        self.lost: deque[Callable[[], None]] = deque()  # see `follow_up`
+        self.losing: set[int] = set()  # the threads that do those
         self.left_behind: WeakSet[Thread] = WeakSet()  # outlived a deadline: not waited for
         self.listener_errors = 0
         # Unique across processes by the random part, made anew in a forked child.
@@ -207,7 +207,7 @@ class Book:
     def recover(self) -> None:
         """After a Ctrl-C: this thread is in the midst of nothing any more."""
         self.carrying.discard(get_ident())
-        self.catching_up.discard(get_ident())
+        self.losing.discard(get_ident())
 
     def carry_out(self) -> None:
         """Do what has been recorded: start threads, wake loops, take up what was put off."""
@@ -225,14 +225,40 @@ class Book:
         finally:
             if outermost:
                 self.carrying.discard(me)
-        if not self.put_off or self.is_interrupting() or me in self.catching_up:
+        if self.is_interrupting():
             return
+        self._follow_up()
+        if self.put_off:
+            self._catch_up()
+
+    def follow_up(self, step: Callable[[], None]) -> None:
+        """Do a step that may call listeners: now, or when this thread's errands are done."""
+        self.lost.append(step)
+        self._follow_up()
+
+    def _follow_up(self) -> None:
+        me = get_ident()
+        if me in self.carrying or me in self.losing:
+            return  # each one that is lost hands its slot to the next: a loop, not a recursion
         try:
-            self.catching_up.add(me)
-            while (step := _first(self.put_off)) is not None:
+            self.losing.add(me)
+            while (step := _first(self.lost)) is not None:
                 step()
         finally:
-            self.catching_up.discard(me)
+            self.losing.discard(me)
+
+    def _catch_up(self) -> None:
+        """Do what was put off, one thread at a time, in order."""
+        while True:
+            with self.lock:
+                if self.catching_up or not self.put_off:
+                    break  # whoever is at it goes on until none is left
+                self.catching_up = True
+                step = self.put_off.popleft()
+            try:
+                step()
+            finally:
+                self.catching_up = False
         self.rest()
 
     def rest(self) -> None:

@@ -71,6 +71,7 @@ class Core(Bodies):
     def _mend(self, job: Job[Any]) -> None:
         """Take up what a Ctrl-C has cut off."""
         self.recover()
+        self._follow_up()
         with self.lock:
             self.admission.outside.pop(job, None)
             self.rooms.pop(job, None)
@@ -134,6 +135,9 @@ class Core(Bodies):
         if self.is_interrupting():
             self.defer(partial(self.cancel, job))
             return job._status not in FINAL
+        if job._status is None:  # its submit has been put off, and this comes after it
+            self.defer(partial(self.cancel, job))
+            return True
         try:
             return self._cancel(job)
         except BaseException:

@@ -94,9 +94,12 @@ class Telling(Book):
             finally:
                 end()
 
-        def lost(_exc: BaseException | None) -> None:
+        def lose() -> None:
             calls.lose()
             end()
+
+        def lost(_exc: BaseException | None) -> None:
+            self.follow_up(lose)
 
         context = job._context
         if context is None or job._settled:  # too late: the runner has closed without it
