@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from boundedjobs import BoundedRunner, Job, JobInterrupted, JobStatus
+from boundedjobs import BoundedRunner, Job, JobEvent, JobInterrupted, JobStatus
 from tests.gates import TIMEOUT, Gate, Heard
 
 
@@ -273,6 +273,25 @@ def test_as_long_as_no_thread_starts_every_job_is_interrupted(
         assert {job.status for job in jobs} == {JobStatus.INTERRUPTED}
     assert len(jobs) == 501
     assert heard.statuses().count("interrupted") == 501
+
+
+def test_a_listener_of_a_job_whose_thread_did_not_start_may_submit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    heard = Heard()
+    at_once: list[list[str]] = []
+
+    def submit_again(event: JobEvent) -> None:
+        if event.status is JobStatus.INTERRUPTED:
+            monkeypatch.undo()
+            runner.wrap(nothing, name="again", on_status=heard)()
+            at_once.append(heard.statuses("again")[:1])
+
+    with BoundedRunner(1) as runner:
+        no_threads(monkeypatch, "runner")
+        runner.wrap(nothing, on_status=submit_again)()
+    assert at_once == [["pending"]]
+    assert heard.statuses() == ["pending", "running", "succeeded"]
 
 
 # What bodies can't do to a worker.
