@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from boundedjobs._callables import close_coroutine, must_be_awaited
 from boundedjobs._failure import call, capture, trace_of
+from boundedjobs._here import importing
 from boundedjobs._job import Job, current
 from boundedjobs._log import log_failed, log_late
 from boundedjobs._status import FINAL, JobStatus
@@ -60,7 +61,8 @@ class Bodies(Telling):
             del job, exc  # a traceback of the body leads to this frame
 
     def to_loop(self, job: Job[Any]) -> None:
-        from boundedjobs._lanes._loops import Errand
+        with importing:
+            from boundedjobs._lanes._loops import Errand
 
         assert job._context is not None
         errand = Errand(partial(self._drive, job), job._context, partial(self.lose, job))

@@ -18,7 +18,7 @@ from weakref import WeakSet, finalize
 from boundedjobs._admission import Admission
 from boundedjobs._event import JobEvent
 from boundedjobs._failure import attempt
-from boundedjobs._here import NO_LATE_THREADS
+from boundedjobs._here import NO_LATE_THREADS, importing
 from boundedjobs._job import Job
 from boundedjobs._lanes._threads import ThreadLane
 from boundedjobs._latch import Latch
@@ -164,7 +164,8 @@ class Book:
     def lane(self, *loops: AbstractEventLoop | None) -> LoopLane:
         """The lane of the first of these loops that there is; else of the private one."""
         if self.loops is None:
-            from boundedjobs._lanes._loops import Loops
+            with importing:
+                from boundedjobs._lanes._loops import Loops
 
             self.loops = Loops(self.name, self.lock, self.errands)
             self.finalizers.append(finalize(self, self.loops.stop))

@@ -18,6 +18,8 @@ Listener = Callable[[JobEvent], object]
 """A status callback, sync or async: it is handed one event."""
 
 
+_call: Any = operator.call
+
 Hearers = tuple[tuple[Listener, ...], tuple[Listener, ...]]
 """Who hears one kind of event: the sync listeners, then the async ones. Empty if nobody does."""
 
@@ -63,7 +65,7 @@ class Calls:
         # A listener is taken and called in one step of C, so that a Ctrl-C finds it either
         # not taken or called.
         self._to_call = iter(self._sync)
-        self._made = map(operator.call, self._to_call, repeat(event))
+        self._made = map(_call, self._to_call, repeat(event))
 
     def call_sync(self) -> None:
         """Call the sync listeners; what must be awaited is left."""

@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING
 from weakref import WeakSet
 
 from boundedjobs._closing import close, deadline_in, drain_patiently
-from boundedjobs._here import NO_LATE_THREADS
+from boundedjobs._here import NO_LATE_THREADS, importing
 
 if TYPE_CHECKING:
     from boundedjobs._core import Core
 
 # The one piece of state of this package that is the process's: which runners there are, and
-# whether the hooks are in place. Guarded by the lock.
-_lock = threading.Lock()
+# whether the hooks are in place. Guarded by `importing`.
 _cores: WeakSet[Core] = WeakSet()
 _hooked = False
 _exiting = False
@@ -26,10 +25,14 @@ _exiting = False
 def watch(core: Core) -> None:
     """See to it that `core` is drained when the interpreter exits, and empty in a fork."""
     global _hooked, _exiting
-    with _lock:
+    with importing:
         if not _hooked:
             _hooked = True
-            getattr(os, "register_at_fork", lambda **_: None)(after_in_child=_after_fork)
+            getattr(os, "register_at_fork", lambda **_: None)(
+                before=importing.acquire,
+                after_in_parent=importing.release,
+                after_in_child=_after_fork,
+            )
             try:
                 # The last to register is called first: while the pools that jobs may use
                 # (asyncio.to_thread) still work.
@@ -46,7 +49,7 @@ def watch(core: Core) -> None:
 
 def _at_exit() -> None:
     global _exiting
-    with _lock:
+    with importing:
         _exiting = True
         cores = list(_cores)
     began = monotonic()
@@ -68,7 +71,6 @@ def _at_exit() -> None:
 
 
 def _after_fork() -> None:
-    global _lock
-    _lock = threading.Lock()
+    importing.release()
     for core in list(_cores):
         core.start_anew_after_fork()

@@ -8,7 +8,7 @@ from threading import get_ident
 from typing import Any
 
 from boundedjobs._book import Book
-from boundedjobs._here import running_loop, running_task
+from boundedjobs._here import importing, running_loop, running_task
 from boundedjobs._job import Job, current
 from boundedjobs._latch import Latch
 from boundedjobs._listeners import Calls
@@ -77,7 +77,8 @@ class Telling(Book):
 
     def _call_async(self, job: Job[Any], calls: Calls, then: Callable[[], None] | None) -> None:
         """Have the rest awaited, then call `then`; without one, `calls.heard` is set."""
-        from boundedjobs._lanes._loops import Errand
+        with importing:
+            from boundedjobs._lanes._loops import Errand
 
         heard = Latch()
         once = [then or heard.set]

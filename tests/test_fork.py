@@ -331,6 +331,33 @@ def test_a_runner_that_is_dropped_in_the_child_goes_without_waiting_for_the_pare
         """)
 
 
+def test_a_fork_while_another_thread_is_importing_what_async_jobs_need_leaves_a_usable_runner() -> (
+    None
+):
+    run("""
+        importing, forked = threading.Event(), threading.Event()
+
+        class Slow:
+            '''An import that takes its time.'''
+
+            def find_spec(self, name, path=None, target=None):
+                if name == "boundedjobs._lanes._loops" and not importing.is_set():
+                    importing.set()
+                    forked.wait(0.5)  # a fork that waits for the import waits that long
+
+        sys.meta_path.insert(0, Slow())
+        runner = BoundedRunner(2)
+        submitting = threading.Thread(target=runner.submit, args=(double, 1))
+        submitting.start()
+        assert importing.wait(10)
+        try:
+            fork(lambda: is_usable(runner))
+        finally:
+            forked.set()
+            submitting.join(10)
+        """)
+
+
 @pytest.mark.slow
 def test_forks_while_other_threads_hammer_the_runner_leave_every_child_a_usable_one() -> None:
     run("""

@@ -747,7 +747,7 @@ eager = pytest.mark.skipif(sys.version_info < (3, 12), reason="no eager tasks be
 def run_eagerly(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
     async def with_factory() -> None:
         loop = asyncio.get_running_loop()
-        loop.set_task_factory(asyncio.eager_task_factory)  # type: ignore[attr-defined]
+        loop.set_task_factory(getattr(asyncio, "eager_task_factory"))  # noqa: B009 - from 3.12 on
         await main()
 
     asyncio.run(with_factory())

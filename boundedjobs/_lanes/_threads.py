@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 class Host(Protocol):
     """What a worker needs of the runner whose job it runs."""
 
-    def begin(self, job: Job[Any]) -> bool:
-        """Whether a job that has its slot may run: it may have been cancelled."""
+    # Whether a job that was left for it may run: it may have been cancelled.
+    def begin(self, job: Job[Any]) -> bool: ...
 
-    def run(self, job: Job[Any]) -> Job[Any] | None:
-        """Run a job to its end; return the next one, if a slot was handed straight on."""
+    # Runs a job to its end; returns the next, if a slot was handed straight on.
+    def run(self, job: Job[Any]) -> Job[Any] | None: ...
 
-    def lose(self, job: Job[Any], exc: BaseException | None) -> None:
-        """The job can't be started, because of `exc`."""
+    # The job can't be started, because of `exc`.
+    def lose(self, job: Job[Any], exc: BaseException | None) -> None: ...
 
 
 class Worker(Thread):
