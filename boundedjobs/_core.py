@@ -125,7 +125,10 @@ class Core(Bodies):
         failure = capture(error, "admission")
         with self.lock:
             if not job._settled:
-                job._failure, job._exception = failure, error
+                # A twin: the error carries the job, and a job that kept it would be a cycle.
+                twin = type(error).__new__(type(error), *error.args)
+                twin.__dict__.update(error.__dict__, job=None)
+                job._failure, job._exception = failure, twin
                 self.ending[job] = None
                 self.note(job, JobStatus.REJECTED)
         self._resume(job)

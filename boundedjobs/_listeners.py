@@ -76,7 +76,7 @@ class Calls:
                 self._failed(self._sync[-left], exc)
             else:
                 if must_be_awaited(value):  # it looked sync: a lambda, say
-                    self._returned.append((self._sync[-left], value))  # type: ignore[arg-type]
+                    self._returned.append((self._sync[-left], value))
 
     def is_left(self) -> bool:
         """Whether there is something to await."""

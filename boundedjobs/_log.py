@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 _logger = logging.getLogger("boundedjobs")
 
 
+# Texts, and never a job itself: whoever keeps the record would keep the job.
+
+
 def log(level: int, message: str, *args: object) -> None:
     """Log; what a handler or a filter raises must not change a job."""
     call(_logger.log, (level, message, *args), {})
@@ -42,13 +45,18 @@ def log_failed(name: str, job_id: str, status: str, failure: Failure) -> None:
 
 def log_callback_error(job: object, exc: BaseException) -> None:
     """Say that a done-callback raised."""
-    log(logging.ERROR, "exception calling callback for %r\n%s", job, capture(exc, "call").traceback)
+    log(
+        logging.ERROR,
+        "exception calling callback for %s\n%s",
+        repr(job),
+        capture(exc, "call").traceback,
+    )
 
 
 def log_listener_error(listener: object, event: object, exc: BaseException | None) -> None:
     """Say that a listener raised, or (None) that it could not hear: its loop is gone."""
     reason = capture(exc, "call").traceback if exc else "its event loop is gone\n"
-    log(logging.ERROR, "listener %s did not hear %r: %s", name_of(listener), event, reason)
+    log(logging.ERROR, "listener %s did not hear %s: %s", name_of(listener), repr(event), reason)
 
 
 def log_private_loop(name: str) -> None:
@@ -64,7 +72,7 @@ def log_private_loop(name: str) -> None:
 
 def log_late(job: object, what: str) -> None:
     """Say that a body ended after its job had."""
-    log(logging.WARNING, "%r had already ended: what its body %s now is dropped", job, what)
+    log(logging.WARNING, "%s had already ended: what its body %s now is dropped", repr(job), what)
 
 
 def log_interrupted(runner: str, jobs: Iterable[tuple[str, str]]) -> None:

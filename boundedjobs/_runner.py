@@ -11,8 +11,6 @@ from typing import (
     Literal,
     NoReturn,
     ParamSpec,
-    Protocol,
-    TypedDict,
     TypeVar,
     Unpack,
     overload,
@@ -28,6 +26,7 @@ from boundedjobs._listeners import Listener, Listeners
 from boundedjobs._maps import results
 from boundedjobs._process import watch
 from boundedjobs._scope import Scope
+from boundedjobs._wrapping import WrapOptions, Wrapper
 from boundedjobs.errors import NotRunnable
 
 P = ParamSpec("P")
@@ -250,13 +249,19 @@ class BoundedRunner(Scope):
         if kind in _NOT_RUNNABLE:
             error = NotRunnable(f"{job.name!r} can't be run: {_NOT_RUNNABLE[kind]}", job=job)
             core.refuse(job, error)
-            raise error
+            try:
+                raise error
+            finally:
+                del error  # its traceback refers to this frame
         return job
 
     def _refuse(self, job: Job[Any], verdict: Verdict, hint: str = "") -> NoReturn:
         error = self._core.refusal(job, verdict, hint)
         self._core.refuse(job, error)
-        raise error
+        try:
+            raise error
+        finally:
+            del error  # its traceback refers to this frame
 
     def _why_not_wait(self, job: Job[Any]) -> str:
         """Why `submit` must not wait for room here, and what to do; empty if it may."""
@@ -279,22 +284,3 @@ class BoundedRunner(Scope):
             f"<BoundedRunner {self.name!r} {state} limit={self.limit} "
             f"running={len(admission.running)} pending={len(admission.pending)}>"
         )
-
-
-class WrapOptions(TypedDict, total=False):
-    """The options of `wrap`."""
-
-    name: str | None
-    on_status: Listener | Iterable[Listener] | None
-    on_progress: Listener | Iterable[Listener] | None
-
-
-class Wrapper(Protocol):
-    """What `wrap` with options only returns: a decorator."""
-
-    @overload
-    def __call__(self, fn: Callable[P, F], /) -> Callable[P, Job[F]]: ...
-    @overload
-    def __call__(self, fn: Callable[P, Awaitable[T]], /) -> Callable[P, Job[T]]: ...
-    @overload
-    def __call__(self, fn: Callable[P, T], /) -> Callable[P, Job[T]]: ...
