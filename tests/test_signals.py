@@ -504,6 +504,7 @@ STRESS = """
     """
 
 
+@pytest.mark.proof
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this system has no interval timers")
 def test_a_handler_that_submits_thousands_of_times_a_second_loses_no_job_and_blocks_nobody() -> (

@@ -1,0 +1,557 @@
+"""A Ctrl-C that lands anywhere in the runner's own code loses no slot and no job's end.
+
+Each test does one thing on the main thread again and again; the k-th time KeyboardInterrupt is
+raised at the k-th point that the runner's code comes by, until it is through untouched. After
+each time: as many bodies as the limit allows still meet, every job that was accepted ends with
+one final status that is heard once, everybody who waits goes on, and the runner closes.
+
+Two kinds of points: every line; and every place where CPython hands out a signal (a function is
+entered, a call has returned, a loop goes back). The way out of a `with` block is no such place,
+although tracing stops there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import dis
+import gc
+import os
+import sys
+import threading
+from contextlib import suppress
+from functools import cache, partial
+from pathlib import Path
+from threading import Barrier, BrokenBarrierError, Thread
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import boundedjobs
+from boundedjobs import BoundedRunner, Job, JobCancelled, JobStatus, RunnerClosed
+from tests.gates import TIMEOUT, AsyncGate, Gate, Heard
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from types import CodeType, FrameType
+
+pytestmark = pytest.mark.proof
+
+OURS = str(Path(boundedjobs.__file__).parent) + os.sep
+PATIENCE = float(os.environ.get("PATIENCE", "5"))  # seconds after which something is lost
+LIMIT = 2
+MOST_LOST = int(os.environ.get("LOST", "8"))  # then the test has seen enough
+
+
+@cache
+def signal_points(code: CodeType) -> frozenset[int]:
+    """The offsets in `code` before which CPython looks whether a signal has come."""
+    points = set()
+    after = False
+    for instruction in dis.get_instructions(code):
+        if after:
+            points.add(instruction.offset)
+        after = instruction.opname == "RESUME" or instruction.opname.startswith("CALL")
+        if instruction.opname.startswith("JUMP_BACKWARD"):
+            points.add(instruction.argval)
+    return frozenset(points)
+
+
+@cache
+def ways_out(code: CodeType) -> frozenset[int]:
+    """The offsets where a `with` block is left: `__exit__(None, None, None)` follows."""
+    them = list(dis.get_instructions(code))
+    points = set()
+    for n, three in enumerate(zip(them, them[1:], them[2:], strict=False)):
+        if all(i.opname == "LOAD_CONST" and i.argval is None for i in three):
+            points.add(three[0].offset)
+            if n and them[n - 1].opname == "SWAP":  # what is returned from within
+                points.add(them[n - 1].offset)
+    return frozenset(points)
+
+
+class Interruption:
+    """Raises KeyboardInterrupt at the `k`-th point that this thread comes by, once."""
+
+    def __init__(self, k: int, *, by_line: bool, when_waiting: Callable[[], None]) -> None:
+        self.left = k
+        self.by_line = by_line
+        self.when_waiting = when_waiting
+        self.where = ""
+
+    def run(self, operation: Callable[[], object]) -> None:
+        """Do it, with the interruption."""
+        before = sys.gettrace()
+        sys.settrace(self._enter)
+        try:
+            with suppress(KeyboardInterrupt):
+                operation()
+        finally:
+            sys.settrace(before)
+
+    def _enter(self, frame: FrameType, event: str, arg: object) -> Any:
+        code = frame.f_code
+        if code.co_name == "wait":
+            self.when_waiting()
+        if not code.co_filename.startswith(OURS):
+            return None
+        frame.f_trace_lines = self.by_line
+        frame.f_trace_opcodes = not self.by_line
+        return self._step
+
+    def _step(self, frame: FrameType, event: str, arg: object) -> Any:
+        code, at = frame.f_code, frame.f_lasti
+        counts = event == "line" or (event == "opcode" and at in signal_points(code))
+        if counts and not self.where and at not in ways_out(code):
+            self.left -= 1
+            if self.left == 0:
+                file = code.co_filename.rpartition(os.sep)[2]
+                self.where = f"{file}:{frame.f_lineno} in {code.co_qualname}, at {at}"
+                raise KeyboardInterrupt
+        return self._step
+
+
+# What may be heard of a job.
+STORIES = [
+    ["pending", "running", "succeeded"],
+    ["pending", "running", "cancelled"],
+    ["pending", "cancelled"],
+    ["rejected"],
+]
+
+
+def _is_part(statuses: list[str], story: list[str]) -> bool:
+    return statuses == [status for status in story if status in statuses]
+
+
+class World:
+    """One runner, who waits for what in it, and what is to be found of it afterwards."""
+
+    def __init__(self, **options: Any) -> None:
+        self.heard = Heard()
+        self.runner = BoundedRunner(LIMIT, **options)
+        self.gate = Gate()
+        self.async_gate = AsyncGate()
+        self.jobs: list[Job[Any]] = []
+        self.waiters: list[Thread] = []
+        self.problems: list[str] = []
+        self.called_back: list[Job[Any]] = []
+        self.is_closed = False
+
+    def when_waiting(self) -> None:
+        """Called when the main thread is about to wait."""
+
+    def warm_up(self, *, loop: bool = False) -> None:
+        """Have the threads started already."""
+        barrier = Barrier(LIMIT)
+        for job in [self.runner.submit(barrier.wait, TIMEOUT) for _ in range(LIMIT)]:
+            job.result(TIMEOUT)
+        if loop:
+            self.runner.submit(asyncio.sleep, 0).result(TIMEOUT)
+
+    def fill(self, pending: int = 0) -> None:
+        """Have all slots taken, and so many jobs wait."""
+        self.jobs += [self.runner.submit(self.gate, n) for n in range(LIMIT)]
+        self.gate.wait_for(LIMIT)
+        self.jobs += [self.runner.submit(self.gate, n) for n in range(pending)]
+
+    def in_thread(self, what: str, fn: Callable[[], object]) -> Thread:
+        """Call `fn`, which may block, on another thread; it must come back in the end."""
+        started = threading.Event()
+
+        def run() -> None:
+            started.set()
+            try:
+                fn()
+            except BaseException as exc:
+                self.problems.append(f"{what}: {exc!r}")
+
+        thread = Thread(target=run, name=what, daemon=True)
+        thread.start()
+        assert started.wait(TIMEOUT)
+        return thread
+
+    def watch(self, job: Job[Any]) -> None:
+        """Have the end of a job waited for in every way."""
+
+        def result() -> None:
+            with suppress(JobCancelled):
+                job.result(2 * PATIENCE)
+
+        def wait() -> None:
+            done, _ = concurrent.futures.wait([job], 2 * PATIENCE)
+            if not done:
+                self.problems.append("futures.wait() hung")
+
+        self.waiters += [self.in_thread("result()", result), self.in_thread("wait()", wait)]
+        job.add_done_callback(self.called_back.append)  # type: ignore[arg-type]
+        while len(getattr(job, "_waiters")) < 1:  # noqa: B009 - until futures.wait() does wait
+            os.sched_yield()
+
+    def check(self) -> None:
+        """Find what is wrong, now that all may go on."""
+        self.gate.open()
+        self.async_gate.open()
+        concurrent.futures.wait(self.jobs, PATIENCE)
+        if not self.is_closed:
+            self._meet()
+        self.runner.shutdown(timeout=PATIENCE)
+        for thread in self.waiters[:]:
+            thread.join(PATIENCE)
+            if thread.is_alive():
+                self.problems.append(f"{thread.name} hangs")
+        for job in self.jobs:
+            if not job.done() or job.status not in (JobStatus.SUCCEEDED, JobStatus.CANCELLED):
+                self.problems.append(f"{job!r}, done: {job.done()}")
+        of_job: dict[str, list[str]] = {}
+        for event in self.heard.events:
+            of_job.setdefault(event.job_id, []).append(event.status.value)
+        # A listener that was interrupted as it was called has raised: that is logged and counted.
+        missed = self.runner.listener_errors
+        for statuses in of_job.values():
+            stories = [story for story in STORIES if _is_part(statuses, story)]
+            missed -= min((len(story) - len(statuses) for story in stories), default=0)
+            if not stories or missed < 0:
+                self.problems.append(f"heard {statuses}")
+        if not repr(self.runner).endswith("running=0 pending=0>"):
+            self.problems.append(repr(self.runner))
+
+    def _meet(self) -> None:
+        barrier = Barrier(LIMIT)
+
+        def meet() -> None:
+            barrier.wait(PATIENCE)
+
+        for job in [self.runner.submit(meet) for _ in range(LIMIT)]:
+            try:
+                job.result(2 * PATIENCE)
+            except (BrokenBarrierError, TimeoutError) as exc:
+                self.problems.append(f"a slot is lost: {exc!r}")
+
+
+def sweep(prepare: Callable[[], tuple[World, Callable[[], object]]], *, by_line: bool) -> None:
+    """Interrupt what `prepare` returns at each of its points, one after the other."""
+    lost = []
+    k = 0
+    while True:
+        k += 1
+        if k % 50 == 0:
+            gc.collect()
+        world, operation = prepare()
+        interruption = Interruption(k, by_line=by_line, when_waiting=world.when_waiting)
+        # A thread of its own stands for the main one, so that a hang is found where it is.
+        main = world.in_thread("the interrupted call", partial(interruption.run, operation))
+        world.waiters.append(main)
+        main.join(2 * PATIENCE)
+        checking = world.in_thread("the check", world.check)
+        checking.join(9 * PATIENCE)
+        if checking.is_alive():
+            world.problems.append("the check hangs")
+        if world.problems:
+            lost.append(f"{k}: {interruption.where}: {'; '.join(world.problems)}")
+        if not interruption.where or len(lost) == MOST_LOST:
+            break
+    assert k > 5, "nothing was interrupted"
+    assert not lost, "\n".join(["what was lost, and where the interruption was:", *lost])
+
+
+@pytest.fixture(autouse=True)
+def _no_garbage_collection_in_the_midst() -> Iterator[None]:
+    """What an earlier round has left would be finalised, and interrupted, in a later one."""
+    gc.disable()
+    yield
+    gc.enable()
+
+
+POINTS = pytest.mark.parametrize("by_line", [True, False], ids=["lines", "signals"])
+HEARD = pytest.mark.parametrize("is_heard", [False, True], ids=["unheard", "heard"])
+
+
+def world_for(is_heard: bool, **options: Any) -> World:
+    heard = Heard()
+    if is_heard:
+        options["on_status"] = heard
+    world = World(**options)
+    world.heard = heard
+    return world
+
+
+@POINTS
+@HEARD
+def test_submitting_to_an_idle_runner(is_heard: bool, by_line: bool) -> None:
+    def prepare() -> tuple[World, Callable[[], object]]:
+        world = world_for(is_heard)
+        world.warm_up()
+        return world, lambda: world.jobs.append(world.runner.submit(world.gate))
+
+    sweep(prepare, by_line=by_line)
+
+
+@POINTS
+def test_submitting_to_a_runner_without_threads(by_line: bool) -> None:
+    def prepare() -> tuple[World, Callable[[], object]]:
+        world = world_for(is_heard=True)
+        return world, lambda: world.jobs.append(world.runner.submit(world.gate))
+
+    sweep(prepare, by_line=by_line)
+
+
+@POINTS
+@HEARD
+def test_submitting_to_a_full_runner(is_heard: bool, by_line: bool) -> None:
+    def prepare() -> tuple[World, Callable[[], object]]:
+        world = world_for(is_heard)
+        world.fill(pending=1)
+        return world, lambda: world.jobs.append(world.runner.submit(world.gate))
+
+    sweep(prepare, by_line=by_line)
+
+
+@POINTS
+@HEARD
+def test_submitting_an_async_job(is_heard: bool, by_line: bool) -> None:
+    def prepare() -> tuple[World, Callable[[], object]]:
+        world = world_for(is_heard)
+        world.warm_up(loop=True)
+        return world, lambda: world.jobs.append(world.runner.submit(world.async_gate))
+
+    sweep(prepare, by_line=by_line)
+
+
+@POINTS
+def test_submitting_an_async_job_that_starts_the_private_loop(by_line: bool) -> None:
+    def prepare() -> tuple[World, Callable[[], object]]:
+        world = world_for(is_heard=True)
+        return world, lambda: world.jobs.append(world.runner.submit(world.async_gate))
+
+    sweep(prepare, by_line=by_line)
+
+
+@POINTS
+def test_submitting_where_an_async_listener_hears(by_line: bool) -> None:
+    def prepare() -> tuple[World, Callable[[], object]]:
+        heard = Heard()
+
+        async def listener(event: Any) -> None:
+            heard(event)
+
+        world = World(on_status=listener)
+        world.heard = heard
+        world.warm_up()
+        return world, lambda: world.jobs.append(world.runner.submit(world.gate))
+
+    sweep(prepare, by_line=by_line)
+
+
+@POINTS
+@HEARD
+def test_submitting_what_is_refused(is_heard: bool, by_line: bool) -> None:
+    def prepare() -> tuple[World, Callable[[], object]]:
+        world = world_for(is_heard, max_pending=0)
+        world.fill()
+
+        def operation() -> None:
+            with pytest.raises(boundedjobs.RunnerFull):
+                world.runner.submit(world.gate)
+
+        return world, operation
+
+    sweep(prepare, by_line=by_line)
+
+
+@POINTS
+@HEARD
+def test_submitting_and_waiting_for_room_that_comes(is_heard: bool, by_line: bool) -> None:
+    def prepare() -> tuple[World, Callable[[], object]]:
+        world = world_for(is_heard, max_pending=0, when_full="wait")
+        world.fill()
+        world.when_waiting = world.gate.open  # type: ignore[method-assign]
+        return world, lambda: world.jobs.append(world.runner.submit(world.gate))
+
+    sweep(prepare, by_line=by_line)
+
+
+@POINTS
+@HEARD
+def test_cancelling_a_pending_job_that_many_wait_for(is_heard: bool, by_line: bool) -> None:
+    def prepare() -> tuple[World, Callable[[], object]]:
+        world = world_for(is_heard)
+        world.fill(pending=2)
+        job = world.jobs[-1]
+        world.watch(job)
+        return world, job.cancel
+
+    sweep(prepare, by_line=by_line)
+
+
+@POINTS
+@HEARD
+def test_cancelling_a_pending_job_that_nobody_waits_for(is_heard: bool, by_line: bool) -> None:
+    def prepare() -> tuple[World, Callable[[], object]]:
+        world = world_for(is_heard)
+        world.fill(pending=2)
+        return world, world.jobs[-2].cancel
+
+    sweep(prepare, by_line=by_line)
+
+
+@POINTS
+def test_cancelling_a_pending_job_whose_place_somebody_waits_for(by_line: bool) -> None:
+    def prepare() -> tuple[World, Callable[[], object]]:
+        world = world_for(is_heard=True, max_pending=1, when_full="wait")
+        world.fill(pending=1)
+        submit = partial(world.runner.submit, world.gate, "late")
+        world.waiters.append(world.in_thread("submit()", lambda: world.jobs.append(submit())))
+        while not getattr(world.runner, "_core").rooms:  # noqa: B009 - until submit() waits
+            os.sched_yield()
+        return world, world.jobs[-1].cancel
+
+    sweep(prepare, by_line=by_line)
+
+
+@POINTS
+@HEARD
+def test_cancelling_a_running_sync_job(is_heard: bool, by_line: bool) -> None:
+    def prepare() -> tuple[World, Callable[[], object]]:
+        world = world_for(is_heard)
+        world.fill()
+        return world, world.jobs[0].cancel
+
+    sweep(prepare, by_line=by_line)
+
+
+@POINTS
+@HEARD
+def test_cancelling_a_running_async_job(is_heard: bool, by_line: bool) -> None:
+    def prepare() -> tuple[World, Callable[[], object]]:
+        world = world_for(is_heard)
+        job = world.runner.submit(world.async_gate)
+        world.jobs.append(job)
+        world.async_gate.wait_for()
+        world.watch(job)
+        return world, job.cancel
+
+    sweep(prepare, by_line=by_line)
+
+
+@POINTS
+def test_reporting(by_line: bool) -> None:
+    def prepare() -> tuple[World, Callable[[], object]]:
+        heard, progress = Heard(), Heard()
+        world = World(on_status=heard, on_progress=progress)
+        world.heard = heard
+        world.fill(pending=1)
+        return world, lambda: world.jobs[0].report(0.5)
+
+    sweep(prepare, by_line=by_line)
+
+
+@POINTS
+def test_reporting_where_an_async_listener_hears(by_line: bool) -> None:
+    def prepare() -> tuple[World, Callable[[], object]]:
+        heard, progress = Heard(), Heard()
+
+        async def listener(event: Any) -> None:
+            progress(event)
+
+        world = World(on_status=heard, on_progress=listener)
+        world.heard = heard
+        world.fill(pending=1)
+        return world, lambda: world.jobs[0].report(0.5)
+
+    sweep(prepare, by_line=by_line)
+
+
+@POINTS
+@HEARD
+def test_beginning_to_close(is_heard: bool, by_line: bool) -> None:
+    def prepare() -> tuple[World, Callable[[], object]]:
+        world = world_for(is_heard)
+        world.is_closed = True
+        world.fill(pending=1)
+        return world, lambda: world.runner.shutdown(wait=False)
+
+    sweep(prepare, by_line=by_line)
+
+
+@POINTS
+@HEARD
+def test_closing_and_cancelling_what_waits(is_heard: bool, by_line: bool) -> None:
+    def prepare() -> tuple[World, Callable[[], object]]:
+        world = world_for(is_heard)
+        world.is_closed = True
+        world.fill(pending=2)
+        return world, lambda: world.runner.shutdown(wait=False, cancel_futures=True)
+
+    sweep(prepare, by_line=by_line)
+
+
+@POINTS
+@HEARD
+def test_closing_and_waiting(is_heard: bool, by_line: bool) -> None:
+    def prepare() -> tuple[World, Callable[[], object]]:
+        world = world_for(is_heard)
+        world.is_closed = True
+        world.fill(pending=1)
+        world.when_waiting = world.gate.open  # type: ignore[method-assign]
+        return world, lambda: world.runner.shutdown(timeout=PATIENCE)
+
+    sweep(prepare, by_line=by_line)
+
+
+@POINTS
+def test_closing_while_others_wait_for_room(by_line: bool) -> None:
+    def prepare() -> tuple[World, Callable[[], object]]:
+        world = world_for(is_heard=True, max_pending=0, when_full="wait")
+        world.is_closed = True
+        world.fill()
+
+        def submit() -> None:
+            with suppress(RunnerClosed):
+                world.jobs.append(world.runner.submit(world.gate, "late"))
+
+        for _ in range(3):
+            world.waiters.append(world.in_thread("submit()", submit))
+        while len(getattr(world.runner, "_core").rooms) < 3:  # noqa: B009 - until all wait
+            os.sched_yield()
+        return world, lambda: world.runner.shutdown(wait=False)
+
+    sweep(prepare, by_line=by_line)
+
+
+@POINTS
+@HEARD
+def test_cancelling_the_last_job_while_another_thread_waits_for_the_end(
+    is_heard: bool, by_line: bool
+) -> None:
+    def prepare() -> tuple[World, Callable[[], object]]:
+        world = world_for(is_heard)
+        world.is_closed = True
+        job = world.runner.submit(world.async_gate)
+        world.async_gate.wait_for()
+        world.jobs.append(job)
+        held = world.runner.submit(world.async_gate)
+        world.async_gate.wait_for()
+        world.jobs.append(held)
+        last = world.runner.submit(world.gate)
+        world.jobs.append(last)
+        world.waiters.append(world.in_thread("shutdown()", world.runner.shutdown))
+        while not getattr(world.runner, "_core").closings:  # noqa: B009 - until it waits
+            os.sched_yield()
+        return world, last.cancel
+
+    sweep(prepare, by_line=by_line)
+
+
+@POINTS
+@HEARD
+def test_leaving_with(is_heard: bool, by_line: bool) -> None:
+    def prepare() -> tuple[World, Callable[[], object]]:
+        world = world_for(is_heard)
+        world.is_closed = True
+        world.runner.__enter__()
+        world.fill(pending=1)
+        world.when_waiting = world.gate.open  # type: ignore[method-assign]
+        return world, lambda: world.runner.__exit__(None, None, None)
+
+    sweep(prepare, by_line=by_line)
