@@ -39,6 +39,8 @@ T = TypeVar("T")
 class Book:
     """Status, events, slots and ends of the jobs of one runner."""
 
+    exiting = False  # the interpreter is
+
     def __init__(self, name: str, limit: int, max_pending: int | None) -> None:
         self.name = name
         # The lock guards the admission, the lanes, the waits and the fields of the jobs. It
@@ -167,7 +169,7 @@ class Book:
             with importing:
                 from boundedjobs._lanes._loops import Loops
 
-            self.loops = Loops(self.name, self.lock, self.errands)
+            self.loops = Loops(self.name, self.lock, self.errands, last_orders=self.exiting)
             self.finalizers.append(finalize(self, self.loops.stop))
         return self.loops.lane(next((loop for loop in loops if loop is not None), None))
 

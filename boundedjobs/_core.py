@@ -32,7 +32,6 @@ class Core(Bodies):
     """The runner without its public face: jobs and workers refer to it, not to the runner."""
 
     drain_timeout: float | None = None
-    exiting = False  # the interpreter is
 
     def submit(self, job: Job[Any], *, may_wait: bool) -> Verdict:
         """Hand a job in; return whether it was accepted, when PENDING has been heard."""
@@ -88,7 +87,8 @@ class Core(Bodies):
 
     def _resume(self, job: Job[Any]) -> None:
         if job._events:
-            self.tell(job, again=job._teller == get_ident())
+            me = get_ident()
+            self.tell(job, again=me in (job._teller, job._events[0].heard_by))
         elif job._status in FINAL:
             self.settle(job)
         self.carry_out()

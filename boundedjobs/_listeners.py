@@ -54,11 +54,22 @@ class Listeners:
 class Calls:
     """The calls that are to be made for one event. What has been made is not made again."""
 
-    __slots__ = ("_async", "_made", "_on_error", "_returned", "_sync", "_to_call", "event", "heard")
+    __slots__ = (
+        "_async",
+        "_made",
+        "_on_error",
+        "_returned",
+        "_sync",
+        "_to_call",
+        "event",
+        "heard",
+        "heard_by",
+    )
 
     def __init__(self, event: JobEvent, hearers: Hearers, on_error: Callable[[], None]) -> None:
         self.event = event
         self.heard: Latch | None = None  # set when all has been awaited
+        self.heard_by: int | None = None  # the thread that waits for that
         self._on_error = on_error
         self._sync, self._async = hearers[0], list(hearers[1])
         self._returned: list[tuple[Listener, Awaitable[Any]]] = []

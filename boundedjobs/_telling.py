@@ -108,7 +108,8 @@ class Telling(Book):
             return
         with self.lock:
             self.lane(self.home, job._loop).put(Errand(listen, context.copy(), lost))
-            calls.heard = heard if then is None else None
+            if then is None:
+                calls.heard, calls.heard_by = heard, get_ident()
         self.carry_out()
 
     def _go_on(self, job: Job[Any], calls: Calls) -> None:

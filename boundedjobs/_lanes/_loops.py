@@ -227,13 +227,20 @@ class PrivateLane(LoopLane):
 class Loops:
     """The lanes of one runner, by their loops: the home loop, a job's own, the private one."""
 
-    def __init__(self, name: str, lock: RLock, errands: deque[Callable[[], None]]) -> None:
+    def __init__(
+        self,
+        name: str,
+        lock: RLock,
+        errands: deque[Callable[[], None]],
+        *,
+        last_orders: bool,
+    ) -> None:
         self._name = name
         self._lock = lock
         self._errands = errands
         self._lanes: dict[asyncio.AbstractEventLoop, LoopLane] = {}
         self._private: PrivateLane | None = None
-        self._last_orders = False  # a loop that does not run now will not run again
+        self._last_orders = last_orders  # a loop that does not run now will not run again
         self.stopping: Thread | None = None  # of the last private loop, to be joined
 
     def lane(self, loop: asyncio.AbstractEventLoop | None) -> LoopLane:
