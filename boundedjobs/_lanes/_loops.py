@@ -170,14 +170,14 @@ class PrivateLane(LoopLane):
         self._name = name
         self._stop: asyncio.Event | None = None
         self.thread: Thread | None = None
-        self.last_orders = False  # no thread can be started any more
         self._until_idle = False  # it runs on a thread that has other things to do
 
     def wake(self) -> None:
         if self.thread is None:
             self.thread = Thread(target=self._run, name=f"{self._name}-loop", daemon=True)
             exc = attempt(self.thread.start)
-            if exc is not None and self.last_orders and running_loop() is None:
+            too_late = NO_LATE_THREADS and "interpreter shutdown" in str(exc)
+            if exc is not None and too_late and running_loop() is None:
                 self._until_idle, self.thread = True, current_thread()
                 self._run()  # here, then
             elif exc is not None:
@@ -255,7 +255,6 @@ class Loops:
             return lane
         if self._private is None or self._private.gone:
             self._private = PrivateLane(self._name, self._lock, self._errands)
-        self._private.last_orders = self._last_orders and NO_LATE_THREADS
         return self._private
 
     @property
