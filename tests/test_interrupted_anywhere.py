@@ -21,6 +21,7 @@ import sys
 import threading
 from contextlib import suppress
 from functools import cache, partial
+from itertools import count
 from pathlib import Path
 from threading import Barrier, BrokenBarrierError, Thread
 from typing import TYPE_CHECKING, Any
@@ -29,13 +30,12 @@ import pytest
 
 import boundedjobs
 from boundedjobs import BoundedRunner, Job, JobCancelled, JobStatus, RunnerClosed
+from tests.blocking import when_blocking
 from tests.gates import TIMEOUT, AsyncGate, Gate, Heard
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import CodeType, FrameType
-
-pytestmark = pytest.mark.proof
 
 OURS = str(Path(boundedjobs.__file__).parent) + os.sep
 PATIENCE = float(os.environ.get("PATIENCE", "5"))  # seconds after which something is lost
@@ -84,7 +84,7 @@ class Interruption:
         before = sys.gettrace()
         sys.settrace(self._enter)
         try:
-            with suppress(KeyboardInterrupt):
+            with suppress(KeyboardInterrupt), when_blocking(self.when_waiting):
                 operation()
         finally:
             sys.settrace(before)
@@ -229,30 +229,52 @@ class World:
                 self.problems.append(f"a slot is lost: {exc!r}")
 
 
-def sweep(prepare: Callable[[], tuple[World, Callable[[], object]]], *, by_line: bool) -> None:
-    """Interrupt what `prepare` returns at each of its points, one after the other."""
-    lost = []
-    k = 0
-    while True:
-        k += 1
-        if k % 50 == 0:
-            gc.collect()
-        world, operation = prepare()
-        interruption = Interruption(k, by_line=by_line, when_waiting=world.when_waiting)
-        # A thread of its own stands for the main one, so that a hang is found where it is.
-        main = world.in_thread("the interrupted call", partial(interruption.run, operation))
-        world.waiters.append(main)
-        main.join(2 * PATIENCE)
-        checking = world.in_thread("the check", world.check)
-        checking.join(9 * PATIENCE)
-        if checking.is_alive():
-            world.problems.append("the check hangs")
-        if world.problems:
-            lost.append(f"{k}: {interruption.where}: {'; '.join(world.problems)}")
-        if not interruption.where or len(lost) == MOST_LOST:
-            break
-    assert k > 5, "nothing was interrupted"
-    assert not lost, "\n".join(["what was lost, and where the interruption was:", *lost])
+class Sweep:
+    """Interrupts an operation at each of its points, or at one in `step`."""
+
+    def __init__(self, *, by_line: bool, step: int) -> None:
+        self._by_line = by_line
+        self._step = step
+
+    def __call__(self, prepare: Callable[[], tuple[World, Callable[[], object]]]) -> None:
+        """Interrupt what `prepare` returns, each time another one, until it is through."""
+        lost = []
+        for n in count():
+            if n % 50 == 49:
+                gc.collect()
+            k = 1 + n * self._step
+            world, operation = prepare()
+            interruption = Interruption(k, by_line=self._by_line, when_waiting=world.when_waiting)
+            # A thread of its own stands for the main one, so that a hang is found where it is.
+            main = world.in_thread("the interrupted call", partial(interruption.run, operation))
+            world.waiters.append(main)
+            main.join(2 * PATIENCE)
+            checking = world.in_thread("the check", world.check)
+            checking.join(9 * PATIENCE)
+            if checking.is_alive():
+                world.problems.append("the check hangs")
+            if world.problems:
+                lost.append(f"{k}: {interruption.where}: {'; '.join(world.problems)}")
+            if not interruption.where or len(lost) == MOST_LOST:
+                assert n > 0, "nothing was interrupted"
+                break
+        assert not lost, "\n".join(["what was lost, and where the interruption was:", *lost])
+
+
+PROOF = pytest.mark.proof  # over all tests it takes minutes, and one point in some, seconds
+
+
+@pytest.fixture(
+    params=[
+        pytest.param((True, 29), id="some lines"),
+        pytest.param((False, 23), id="some signals"),
+        pytest.param((True, 1), id="every line", marks=PROOF),
+        pytest.param((False, 1), id="every signal", marks=PROOF),
+    ]
+)
+def sweep(request: pytest.FixtureRequest) -> Sweep:
+    by_line, step = request.param
+    return Sweep(by_line=by_line, step=step)
 
 
 @pytest.fixture(autouse=True)
@@ -263,7 +285,6 @@ def _no_garbage_collection_in_the_midst() -> Iterator[None]:
     gc.enable()
 
 
-POINTS = pytest.mark.parametrize("by_line", [True, False], ids=["lines", "signals"])
 HEARD = pytest.mark.parametrize("is_heard", [False, True], ids=["unheard", "heard"])
 
 
@@ -276,59 +297,53 @@ def world_for(is_heard: bool, **options: Any) -> World:
     return world
 
 
-@POINTS
 @HEARD
-def test_submitting_to_an_idle_runner(is_heard: bool, by_line: bool) -> None:
+def test_submitting_to_an_idle_runner(sweep: Sweep, is_heard: bool) -> None:
     def prepare() -> tuple[World, Callable[[], object]]:
         world = world_for(is_heard)
         world.warm_up()
         return world, lambda: world.jobs.append(world.runner.submit(world.gate))
 
-    sweep(prepare, by_line=by_line)
+    sweep(prepare)
 
 
-@POINTS
-def test_submitting_to_a_runner_without_threads(by_line: bool) -> None:
+def test_submitting_to_a_runner_without_threads(sweep: Sweep) -> None:
     def prepare() -> tuple[World, Callable[[], object]]:
         world = world_for(is_heard=True)
         return world, lambda: world.jobs.append(world.runner.submit(world.gate))
 
-    sweep(prepare, by_line=by_line)
+    sweep(prepare)
 
 
-@POINTS
 @HEARD
-def test_submitting_to_a_full_runner(is_heard: bool, by_line: bool) -> None:
+def test_submitting_to_a_full_runner(sweep: Sweep, is_heard: bool) -> None:
     def prepare() -> tuple[World, Callable[[], object]]:
         world = world_for(is_heard)
         world.fill(pending=1)
         return world, lambda: world.jobs.append(world.runner.submit(world.gate))
 
-    sweep(prepare, by_line=by_line)
+    sweep(prepare)
 
 
-@POINTS
 @HEARD
-def test_submitting_an_async_job(is_heard: bool, by_line: bool) -> None:
+def test_submitting_an_async_job(sweep: Sweep, is_heard: bool) -> None:
     def prepare() -> tuple[World, Callable[[], object]]:
         world = world_for(is_heard)
         world.warm_up(loop=True)
         return world, lambda: world.jobs.append(world.runner.submit(world.async_gate))
 
-    sweep(prepare, by_line=by_line)
+    sweep(prepare)
 
 
-@POINTS
-def test_submitting_an_async_job_that_starts_the_private_loop(by_line: bool) -> None:
+def test_submitting_an_async_job_that_starts_the_private_loop(sweep: Sweep) -> None:
     def prepare() -> tuple[World, Callable[[], object]]:
         world = world_for(is_heard=True)
         return world, lambda: world.jobs.append(world.runner.submit(world.async_gate))
 
-    sweep(prepare, by_line=by_line)
+    sweep(prepare)
 
 
-@POINTS
-def test_submitting_where_an_async_listener_hears(by_line: bool) -> None:
+def test_submitting_where_an_async_listener_hears(sweep: Sweep) -> None:
     def prepare() -> tuple[World, Callable[[], object]]:
         heard = Heard()
 
@@ -340,12 +355,11 @@ def test_submitting_where_an_async_listener_hears(by_line: bool) -> None:
         world.warm_up()
         return world, lambda: world.jobs.append(world.runner.submit(world.gate))
 
-    sweep(prepare, by_line=by_line)
+    sweep(prepare)
 
 
-@POINTS
 @HEARD
-def test_submitting_what_is_refused(is_heard: bool, by_line: bool) -> None:
+def test_submitting_what_is_refused(sweep: Sweep, is_heard: bool) -> None:
     def prepare() -> tuple[World, Callable[[], object]]:
         world = world_for(is_heard, max_pending=0)
         world.fill()
@@ -356,24 +370,22 @@ def test_submitting_what_is_refused(is_heard: bool, by_line: bool) -> None:
 
         return world, operation
 
-    sweep(prepare, by_line=by_line)
+    sweep(prepare)
 
 
-@POINTS
 @HEARD
-def test_submitting_and_waiting_for_room_that_comes(is_heard: bool, by_line: bool) -> None:
+def test_submitting_and_waiting_for_room_that_comes(sweep: Sweep, is_heard: bool) -> None:
     def prepare() -> tuple[World, Callable[[], object]]:
         world = world_for(is_heard, max_pending=0, when_full="wait")
         world.fill()
         world.when_waiting = world.gate.open  # type: ignore[method-assign]
         return world, lambda: world.jobs.append(world.runner.submit(world.gate))
 
-    sweep(prepare, by_line=by_line)
+    sweep(prepare)
 
 
-@POINTS
 @HEARD
-def test_cancelling_a_pending_job_that_many_wait_for(is_heard: bool, by_line: bool) -> None:
+def test_cancelling_a_pending_job_that_many_wait_for(sweep: Sweep, is_heard: bool) -> None:
     def prepare() -> tuple[World, Callable[[], object]]:
         world = world_for(is_heard)
         world.fill(pending=2)
@@ -381,22 +393,20 @@ def test_cancelling_a_pending_job_that_many_wait_for(is_heard: bool, by_line: bo
         world.watch(job)
         return world, job.cancel
 
-    sweep(prepare, by_line=by_line)
+    sweep(prepare)
 
 
-@POINTS
 @HEARD
-def test_cancelling_a_pending_job_that_nobody_waits_for(is_heard: bool, by_line: bool) -> None:
+def test_cancelling_a_pending_job_that_nobody_waits_for(sweep: Sweep, is_heard: bool) -> None:
     def prepare() -> tuple[World, Callable[[], object]]:
         world = world_for(is_heard)
         world.fill(pending=2)
         return world, world.jobs[-2].cancel
 
-    sweep(prepare, by_line=by_line)
+    sweep(prepare)
 
 
-@POINTS
-def test_cancelling_a_pending_job_whose_place_somebody_waits_for(by_line: bool) -> None:
+def test_cancelling_a_pending_job_whose_place_somebody_waits_for(sweep: Sweep) -> None:
     def prepare() -> tuple[World, Callable[[], object]]:
         world = world_for(is_heard=True, max_pending=1, when_full="wait")
         world.fill(pending=1)
@@ -406,23 +416,21 @@ def test_cancelling_a_pending_job_whose_place_somebody_waits_for(by_line: bool) 
             os.sched_yield()
         return world, world.jobs[-1].cancel
 
-    sweep(prepare, by_line=by_line)
+    sweep(prepare)
 
 
-@POINTS
 @HEARD
-def test_cancelling_a_running_sync_job(is_heard: bool, by_line: bool) -> None:
+def test_cancelling_a_running_sync_job(sweep: Sweep, is_heard: bool) -> None:
     def prepare() -> tuple[World, Callable[[], object]]:
         world = world_for(is_heard)
         world.fill()
         return world, world.jobs[0].cancel
 
-    sweep(prepare, by_line=by_line)
+    sweep(prepare)
 
 
-@POINTS
 @HEARD
-def test_cancelling_a_running_async_job(is_heard: bool, by_line: bool) -> None:
+def test_cancelling_a_running_async_job(sweep: Sweep, is_heard: bool) -> None:
     def prepare() -> tuple[World, Callable[[], object]]:
         world = world_for(is_heard)
         job = world.runner.submit(world.async_gate)
@@ -431,11 +439,10 @@ def test_cancelling_a_running_async_job(is_heard: bool, by_line: bool) -> None:
         world.watch(job)
         return world, job.cancel
 
-    sweep(prepare, by_line=by_line)
+    sweep(prepare)
 
 
-@POINTS
-def test_reporting(by_line: bool) -> None:
+def test_reporting(sweep: Sweep) -> None:
     def prepare() -> tuple[World, Callable[[], object]]:
         heard, progress = Heard(), Heard()
         world = World(on_status=heard, on_progress=progress)
@@ -443,11 +450,10 @@ def test_reporting(by_line: bool) -> None:
         world.fill(pending=1)
         return world, lambda: world.jobs[0].report(0.5)
 
-    sweep(prepare, by_line=by_line)
+    sweep(prepare)
 
 
-@POINTS
-def test_reporting_where_an_async_listener_hears(by_line: bool) -> None:
+def test_reporting_where_an_async_listener_hears(sweep: Sweep) -> None:
     def prepare() -> tuple[World, Callable[[], object]]:
         heard, progress = Heard(), Heard()
 
@@ -459,36 +465,33 @@ def test_reporting_where_an_async_listener_hears(by_line: bool) -> None:
         world.fill(pending=1)
         return world, lambda: world.jobs[0].report(0.5)
 
-    sweep(prepare, by_line=by_line)
+    sweep(prepare)
 
 
-@POINTS
 @HEARD
-def test_beginning_to_close(is_heard: bool, by_line: bool) -> None:
+def test_beginning_to_close(sweep: Sweep, is_heard: bool) -> None:
     def prepare() -> tuple[World, Callable[[], object]]:
         world = world_for(is_heard)
         world.is_closed = True
         world.fill(pending=1)
         return world, lambda: world.runner.shutdown(wait=False)
 
-    sweep(prepare, by_line=by_line)
+    sweep(prepare)
 
 
-@POINTS
 @HEARD
-def test_closing_and_cancelling_what_waits(is_heard: bool, by_line: bool) -> None:
+def test_closing_and_cancelling_what_waits(sweep: Sweep, is_heard: bool) -> None:
     def prepare() -> tuple[World, Callable[[], object]]:
         world = world_for(is_heard)
         world.is_closed = True
         world.fill(pending=2)
         return world, lambda: world.runner.shutdown(wait=False, cancel_futures=True)
 
-    sweep(prepare, by_line=by_line)
+    sweep(prepare)
 
 
-@POINTS
 @HEARD
-def test_closing_and_waiting(is_heard: bool, by_line: bool) -> None:
+def test_closing_and_waiting(sweep: Sweep, is_heard: bool) -> None:
     def prepare() -> tuple[World, Callable[[], object]]:
         world = world_for(is_heard)
         world.is_closed = True
@@ -496,11 +499,10 @@ def test_closing_and_waiting(is_heard: bool, by_line: bool) -> None:
         world.when_waiting = world.gate.open  # type: ignore[method-assign]
         return world, lambda: world.runner.shutdown(timeout=PATIENCE)
 
-    sweep(prepare, by_line=by_line)
+    sweep(prepare)
 
 
-@POINTS
-def test_closing_while_others_wait_for_room(by_line: bool) -> None:
+def test_closing_while_others_wait_for_room(sweep: Sweep) -> None:
     def prepare() -> tuple[World, Callable[[], object]]:
         world = world_for(is_heard=True, max_pending=0, when_full="wait")
         world.is_closed = True
@@ -516,13 +518,12 @@ def test_closing_while_others_wait_for_room(by_line: bool) -> None:
             os.sched_yield()
         return world, lambda: world.runner.shutdown(wait=False)
 
-    sweep(prepare, by_line=by_line)
+    sweep(prepare)
 
 
-@POINTS
 @HEARD
 def test_cancelling_the_last_job_while_another_thread_waits_for_the_end(
-    is_heard: bool, by_line: bool
+    sweep: Sweep, is_heard: bool
 ) -> None:
     def prepare() -> tuple[World, Callable[[], object]]:
         world = world_for(is_heard)
@@ -540,12 +541,11 @@ def test_cancelling_the_last_job_while_another_thread_waits_for_the_end(
             os.sched_yield()
         return world, last.cancel
 
-    sweep(prepare, by_line=by_line)
+    sweep(prepare)
 
 
-@POINTS
 @HEARD
-def test_leaving_with(is_heard: bool, by_line: bool) -> None:
+def test_leaving_with(sweep: Sweep, is_heard: bool) -> None:
     def prepare() -> tuple[World, Callable[[], object]]:
         world = world_for(is_heard)
         world.is_closed = True
@@ -554,4 +554,4 @@ def test_leaving_with(is_heard: bool, by_line: bool) -> None:
         world.when_waiting = world.gate.open  # type: ignore[method-assign]
         return world, lambda: world.runner.__exit__(None, None, None)
 
-    sweep(prepare, by_line=by_line)
+    sweep(prepare)
