@@ -71,6 +71,10 @@ def main_sits():
         seen, times = now, times + 1 if still else 0
         threading.Event().wait(0.02)
 
+def say_ready():
+    '''Say "ready" when the main thread sits: a signal just before a wait may go unnoticed.'''
+    threading.Thread(target=lambda: (main_sits(), say("ready")), daemon=True).start()
+
 def submit_waiting(runner, after=None):
     '''Submit the job "waiting"; say "ready", and "waits" when it was cancelled.'''
     def watch():
@@ -92,7 +96,7 @@ class Child:
 
     def __init__(self, script: str) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-c", PRELUDE + dedent(script)],
+            [sys.executable, "-X", "faulthandler", "-c", PRELUDE + dedent(script)],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -135,7 +139,12 @@ class Child:
         try:
             status = self.process.wait(TIMEOUT)
         except subprocess.TimeoutExpired:
-            raise AssertionError(f"it does not exit; it printed {self.lines}") from None
+            self.signal(signal.SIGABRT)  # faulthandler shows where every thread is
+            for reader in self._readers:
+                reader.join(TIMEOUT)
+            raise AssertionError(
+                f"it does not exit; it printed {self.lines}\n{self.errors}"
+            ) from None
         self.seconds = time.monotonic() - began
         for reader in self._readers:
             reader.join(TIMEOUT)
@@ -630,7 +639,7 @@ def test_ctrl_c_in_with_cancels_pending_jobs_and_waits_for_running_ones(
         with BoundedRunner(1, on_status=heard) as runner:
             runner.submit(body)
             runner.wrap(body, name="waiting")().add_done_callback(lambda job: cancelled.set())
-            say("ready")
+            say_ready()
             threading.Event().wait()
         """)
     child.expect("runs", "ready")
@@ -736,7 +745,7 @@ def test_ctrl_c_in_a_script_without_with_ends_the_script_and_the_jobs_run(
         job = runner.submit(until_exit, 1)
         runner.submit(until_exit, 2)
         note_exit()
-        say("ready")
+        say_ready()
         job.result()
         """)
     child.expect("holds 1", "ready")
@@ -840,7 +849,7 @@ def test_a_sigterm_handler_that_raises_system_exit_ends_with_in_good_order(
         with BoundedRunner(1, on_status=heard) as runner:
             job = runner.submit(body)
             runner.wrap(body, name="waiting")().add_done_callback(lambda job: cancelled.set())
-            say("ready")
+            say_ready()
             job.result()
         """)
     child.expect("runs", "ready")
@@ -858,7 +867,7 @@ def test_a_sigterm_handler_may_shut_the_runner_down(children: Children) -> None:
         signal.signal(signal.SIGTERM, stop)
         job = runner.submit(hang)
         runner.wrap(int, name="waiting")()
-        say("ready")
+        say_ready()
         job.result()
         """)
     child.expect("hangs", "ready")
