@@ -533,6 +533,21 @@ def test_jobs_of_a_loop_that_nobody_runs_any_more_are_interrupted_at_exit(
     assert lines.count("cleaned up") == 1
 
 
+def test_a_job_that_waits_for_a_slot_and_for_a_loop_that_is_gone_is_interrupted_at_exit(
+    children: Children,
+) -> None:
+    lines = children.run("""
+        loop = asyncio.new_event_loop()
+        runner = BoundedRunner(1, on_status=lambda e: e.status.is_final and heard(e))
+        async def main():
+            runner.submit(until_exit)
+            runner.wrap(until_exit_async, name="waiting")()
+        loop.run_until_complete(main())
+        note_exit()
+        """)
+    assert lines == ["holds 0", "ran 0", "until_exit succeeded", "waiting interrupted"]
+
+
 # After exit has begun
 
 
