@@ -82,6 +82,7 @@ class Interruption:
     def run(self, operation: Callable[[], object]) -> None:
         """Do it, with the interruption."""
         before = sys.gettrace()
+        sys._getframe().f_trace_opcodes = True  # else 3.12 stops at no opcode the first time
         sys.settrace(self._enter)
         try:
             with suppress(KeyboardInterrupt), when_blocking(self.when_waiting):
@@ -95,6 +96,7 @@ class Interruption:
             self.when_waiting()
         if not code.co_filename.startswith(OURS):
             return None
+        frame.f_trace = self._step  # else 3.13 takes no notice of the next two
         frame.f_trace_lines = self.by_line
         frame.f_trace_opcodes = not self.by_line
         return self._step
@@ -266,10 +268,10 @@ PROOF = pytest.mark.proof  # over all tests it takes minutes, and one point in s
 
 @pytest.fixture(
     params=[
-        pytest.param((True, 29), id="some lines"),
-        pytest.param((False, 23), id="some signals"),
-        pytest.param((True, 1), id="every line", marks=PROOF),
-        pytest.param((False, 1), id="every signal", marks=PROOF),
+        pytest.param((True, 29), id="some_lines"),
+        pytest.param((False, 23), id="some_signals"),
+        pytest.param((True, 1), id="every_line", marks=PROOF),
+        pytest.param((False, 1), id="every_signal", marks=PROOF),
     ]
 )
 def sweep(request: pytest.FixtureRequest) -> Sweep:
