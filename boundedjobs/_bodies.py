@@ -137,7 +137,7 @@ class Bodies(Telling):
         if exc is not None:
             outcome = _outcome(job, exc, from_outside=from_outside)
         status, exc, failure = outcome
-        mine, someone_waits = None, False
+        mine = None
         with self.lock:
             job._active = False
             late = job._status is not JobStatus.RUNNING
@@ -148,9 +148,9 @@ class Bodies(Telling):
             # Nearly every job: nothing to tell or to log, and so it ends here and now.
             at_once = status is JobStatus.SUCCEEDED and not job._events and not late
             if at_once:
-                mine, someone_waits = self.free(job, worker=worker)
+                mine = self.free(job, worker=worker)
         if at_once:
-            return self.wake(job, someone_waits, mine)
+            return self.wake(job, mine)
         if late:
             return self._ended_late(job, status, exc, worker=worker)
         if failure is not None:

@@ -97,30 +97,31 @@ class Book:
             job._started = moment
         elif status is not JobStatus.PENDING:
             job._ended = moment
-        self._record(job, job._status, status, moment, job._listeners.on_status)
+        calls = self._calls(job, job._status, status, moment, job._listeners.on_status)
         job._status = status
+        if calls is not None:  # no signal is seen to between the line before and the next
+            job._events.append(calls)  # type: ignore[union-attr]  # there is one with the calls
 
     def note_progress(self, job: Job[Any]) -> None:
         """Give what a job has reported its place among the events of the job."""
         running = JobStatus.RUNNING
-        self._record(job, running, running, monotonic(), job._listeners.on_progress)
+        calls = self._calls(job, running, running, monotonic(), job._listeners.on_progress)
+        if calls is not None:
+            job._events.append(calls)  # type: ignore[union-attr]  # there is one with the calls
 
-    def _record(
+    def _calls(
         self,
         job: Job[Any],
         previous: JobStatus | None,
         status: JobStatus,
         moment: float,
         hearers: Hearers,
-    ) -> None:
+    ) -> Calls | None:
         if not (hearers[0] or hearers[1]):
-            return
+            return None
         if job._events is None:
             job._events = deque()
-        elif job._events and job._events[-1].event._status is status is not previous:
-            return  # it has been recorded, and then a Ctrl-C came
-        event = JobEvent(job, previous, status, moment)
-        job._events.append(Calls(event, hearers, self.count_error))
+        return Calls(JobEvent(job, previous, status, moment), hearers, self.count_error)
 
     def accept(self, job: Job[Any]) -> list[Job[Any]]:
         """A job is PENDING; unless that is to be told first, it takes its place."""
@@ -156,8 +157,13 @@ class Book:
             if not let_in:
                 return mine
             jobs = [started for job in let_in for started in self.accept(job)]
-            for job in let_in:
-                self.rooms[job].set()
+            self.open_rooms()
+
+    def open_rooms(self) -> None:
+        """Let the submitters go on whose jobs do not wait for room any more."""
+        for job, room in self.rooms.items():
+            if job not in self.admission.outside:
+                room.set()
 
     def to_loop(self, job: Job[Any]) -> None:
         """Give a job to its loop lane."""

@@ -31,10 +31,8 @@ def close(core: Core, *, cancel_pending: bool) -> None:
         core.defer(lambda: close(core, cancel_pending=cancel_pending))
         return
     with core.lock:
-        core.admission.closed = True
-        for job in core.admission.outside:
-            core.rooms[job].set()  # it finds that it was not accepted
         core.admission.close()
+        core.open_rooms()  # those who wait there find that they were not accepted
     if cancel_pending:
         cancel_waiting(core)
     core.rest()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from threading import get_ident
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from boundedjobs._admission import Verdict
 from boundedjobs._bodies import Bodies
@@ -24,8 +24,11 @@ from boundedjobs.errors import (
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
+    from collections.abc import Callable
 
     from boundedjobs._event import Progress
+
+T = TypeVar("T")
 
 
 class Core(Bodies):
@@ -38,8 +41,12 @@ class Core(Bodies):
         if self.is_interrupting():
             self.defer(partial(self._submit_late, job))
             return Verdict.ACCEPTED
+        return self._mending(job, self._submit, job, may_wait=may_wait)
+
+    def _mending(self, job: Job[Any], step: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+        """Take a step for a caller; take up what a Ctrl-C cuts off."""
         try:
-            return self._submit(job, may_wait=may_wait)
+            return step(*args, **kwargs)
         except BaseException:
             self._mend(job)
             raise
@@ -68,28 +75,31 @@ class Core(Bodies):
             self.refuse(job, self.refusal(job, verdict, "submit again later, or raise max_pending"))
 
     def _mend(self, job: Job[Any]) -> None:
-        """Take up what a Ctrl-C has cut off."""
+        """Take up what a Ctrl-C has cut off on this thread."""
         self.recover()
         self._follow_up()
         with self.lock:
             self.admission.outside.pop(job, None)
             self.rooms.pop(job, None)
-            if job in self.admission.arriving and job._status in (None, JobStatus.PENDING):
-                if job._teller == get_ident() and job._status is not None and not job._events:
-                    job._teller = None  # PENDING has been heard
-                self.hand_over(self.accept(job))
-            waiting = [j for j in self.admission.running if j._status is JobStatus.PENDING]
-            self.hand_over([*self.admission.start(), *waiting])
+            self.open_rooms()
+            # PENDING is noted, heard and followed by a place in the queue in single steps.
+            cut_off = [each for each in self.admission.arriving if not each._events]
+            started = [next_ for each in cut_off for next_ in self.accept(each)]
+            # What is with its lane already is claimed once all the same.
+            waiting = [each for each in self.admission.running if each._status is JobStatus.PENDING]
+            self.hand_over([*started, *self.admission.start(), *waiting])
             self.threads.mend()
             if self.loops is not None:
                 self.loops.mend()
         self._resume(job)
 
     def _resume(self, job: Job[Any]) -> None:
-        if job._events:
-            me = get_ident()
-            self.tell(job, again=me in (job._teller, job._events[0].heard_by))
-        elif job._status in FINAL:
+        """Tell and end what is left to be told and ended of a job."""
+        me, events = get_ident(), job._events
+        again = job._teller == me or (bool(events) and events[0].heard_by == me)
+        if events or again:
+            self.tell(job, again=again)
+        if job._status in FINAL and not job._events:
             self.settle(job)
         self.carry_out()
 
@@ -141,11 +151,7 @@ class Core(Bodies):
         if job._status is None:  # its submit has been put off, and this comes after it
             self.defer(partial(self.cancel, job))
             return True
-        try:
-            return self._cancel(job)
-        except BaseException:
-            self._mend(job)
-            raise
+        return self._mending(job, self._cancel, job)
 
     def _cancel(self, job: Job[Any]) -> bool:
         with self.lock:
@@ -177,6 +183,9 @@ class Core(Bodies):
         if self.is_interrupting():
             self.defer(partial(self.report, job, progress))
             return
+        self._mending(job, self._report, job, progress)
+
+    def _report(self, job: Job[Any], progress: Progress) -> None:
         with self.lock:
             if job._status is not JobStatus.RUNNING:
                 return
@@ -188,24 +197,24 @@ class Core(Bodies):
                 return
         self.tell(job)
 
-    def begin_wait(self, target: Job[Any] | None, form: str) -> Wait | None:
-        """A wait without a timeout begins, for a job or (None) for room.
+    def begin_wait(self, token: object, target: Job[Any] | None, form: str) -> None:
+        """A wait without a timeout begins, for a job or (None) for room, until `end_wait(token)`.
 
-        Raises `JobDeadlock` if it could never end; else returns what `end_wait` takes.
+        Raises `JobDeadlock` if it could never end.
         """
         loop = None if form == "await" else running_loop()
         waiter = own_job(self)
         if waiter is None and loop is None:
-            return None  # nothing of this runner needs this thread
+            return  # nothing of this runner needs this thread
         wait = Wait(waiter, target, None if form == "await" else get_ident())
         on_loop = None
         with self.lock:
             if target is not None and target._settled:
-                return None
-            edges = self.waits.begin(wait, self.loops_of)
+                return
+            edges = self.waits.begin(token, wait, self.loops_of)
             if edges is None and loop is not None:
                 wait.loop = loop
-                on_loop = self.waits.begin(wait, self.loops_of)
+                on_loop = self.waits.begin(token, wait, self.loops_of)
         name = "room" if target is None else repr(target.name)
         if on_loop is not None:
             raise JobDeadlock(
@@ -218,13 +227,11 @@ class Core(Bodies):
                 f"{self.admission.limit}) has no slot or thread left for what they wait for; "
                 "raise the limit, wait with a timeout, or use another runner for the inner jobs"
             )
-        return wait
 
-    def end_wait(self, token: Wait | None) -> None:
-        """A wait has ended. Takes what `begin_wait` has returned."""
-        if token is not None:
-            with self.lock:
-                self.waits.end(token)
+    def end_wait(self, token: object) -> None:
+        """A wait has ended, or could not begin."""
+        with self.lock:
+            self.waits.end(token)
 
     def needs(self, loop: AbstractEventLoop) -> bool:
         """Whether a job can't end while the thread of `loop` waits."""

@@ -10,7 +10,7 @@ from threading import Condition, RLock
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeVar
 
-from boundedjobs._failure import call, set_trace
+from boundedjobs._failure import OneByOne, call, set_trace
 from boundedjobs._latch import Latch
 from boundedjobs._log import log_callback_error
 from boundedjobs._status import JobStatus
@@ -25,8 +25,8 @@ class Keeper(Protocol):
     lock: RLock
 
     def reap(self) -> None: ...
-    def begin_wait(self, target: Any, form: str) -> Any: ...
-    def end_wait(self, token: Any) -> None: ...
+    def begin_wait(self, token: object, target: Any, form: str) -> None: ...
+    def end_wait(self, token: object) -> None: ...
     def cancel(self, job: Any) -> bool: ...
     def report(self, job: Any, progress: Any) -> None: ...
 
@@ -34,15 +34,17 @@ class Keeper(Protocol):
 class Meeting:
     """Where those who wait for one job meet it; made only when somebody does.
 
-    `callbacks` and `latches` are guarded by the runner's lock, `waiters` by `condition`.
+    `callbacks` and `latches` are guarded by the runner's lock, the others by `condition`.
     """
 
-    __slots__ = ("callbacks", "condition", "latches", "waiters")
+    __slots__ = ("callbacks", "calls", "condition", "latches", "told", "waiters")
 
     def __init__(self) -> None:
         self.condition = Condition()
         self.waiters: list[Any] = []
+        self.told: list[Any] | None = None  # of the waiters; None: the job has not ended
         self.callbacks: list[Callable[[Any], object]] = []
+        self.calls: OneByOne | None = None  # of the callbacks
         self.latches: list[Latch] = []
 
 
@@ -154,34 +156,45 @@ class LazyFuture(Future[T]):
             if not self._settled:
                 meeting.callbacks.append(fn)
                 return
-        self._call_back(fn)
+        self._call_back(OneByOne([fn], self))
 
-    def _settle(self, lock: RLock) -> list[Callable[[Any], object]]:
-        """Make the future done and wake those who wait; return the callbacks. Once."""
-        meeting = self._meet()
+    def _settle(self, meeting: Meeting) -> None:
+        """Make the future done, wake who waits, call back. What is cut off is done by the next."""
         with meeting.condition:
-            with lock:
-                if self._settled:
-                    return []
+            with self._keeper.lock:
                 self._settled = True
-                callbacks, meeting.callbacks = meeting.callbacks, []
-                latches, meeting.latches = meeting.latches, []
+                if meeting.calls is None:
+                    meeting.calls = OneByOne(meeting.callbacks, self)
+                latches = meeting.latches[:]
             for latch in latches:
                 latch.set()
-            for waiter in meeting.waiters:
-                if self._status is JobStatus.CANCELLED:
-                    waiter.add_cancelled(self)
-                elif self._exception is not None:
-                    waiter.add_exception(self)
-                else:
-                    waiter.add_result(self)
-            meeting.condition.notify_all()
-        return callbacks
+            self._tell_waiters(meeting)
+        self._call_back(meeting.calls)
+        meeting.callbacks = []
+        meeting.calls = None  # it refers to this job
 
-    def _call_back(self, fn: Callable[[Future[T]], object]) -> None:
-        _, exc = call(fn, (self,), {})
-        if exc is not None:
-            log_callback_error(self, exc)
+    def _tell_waiters(self, meeting: Meeting) -> None:
+        again = meeting.told is not None
+        if meeting.told is None:
+            meeting.told = []
+        for waiter in meeting.waiters:
+            if again and (
+                waiter in meeting.told or self in getattr(waiter, "finished_futures", ())
+            ):
+                continue  # to be told twice is the end of `as_completed`
+            if self._status is JobStatus.CANCELLED:
+                waiter.add_cancelled(self)
+            elif self._exception is not None:
+                waiter.add_exception(self)
+            else:
+                waiter.add_result(self)
+            meeting.told.append(waiter)
+        meeting.condition.notify_all()
+
+    def _call_back(self, calls: OneByOne) -> None:
+        while (called := calls.call()) is not None:
+            if called.exc is not None:
+                log_callback_error(self, called.exc)
 
     def _raise_if_cancelled(self) -> None:
         if self._status is JobStatus.CANCELLED:
@@ -196,8 +209,9 @@ class LazyFuture(Future[T]):
     def _wait(self, timeout: float | None, form: str) -> None:
         meeting, latch = self._meet(), Latch()
         self._keeper.reap()
-        token = self._keeper.begin_wait(self, form) if timeout is None else None
         try:
+            if timeout is None:
+                self._keeper.begin_wait(latch, self, form)
             with self._keeper.lock:
                 if self._settled:
                     return
@@ -205,8 +219,8 @@ class LazyFuture(Future[T]):
             if not latch.wait(timeout) and not self._settled:
                 raise TimeoutError
         finally:
-            self._keeper.end_wait(token)
-            with self._keeper.lock, suppress(ValueError):  # settling takes them
+            self._keeper.end_wait(latch)
+            with self._keeper.lock, suppress(ValueError):
                 meeting.latches.remove(latch)
 
     def _wait_on_loop(self) -> Generator[Any, None, None]:
@@ -214,19 +228,17 @@ class LazyFuture(Future[T]):
 
         alarm = Alarm(get_running_loop())
         meeting = self._meet()
-        token = self._keeper.begin_wait(self, "await")
         try:
+            self._keeper.begin_wait(alarm, self, "await")
             with meeting.condition:
                 if self._settled:
                     return
                 meeting.waiters.append(alarm)
-            try:
-                yield from alarm.rings
-            finally:
-                with meeting.condition:
-                    meeting.waiters.remove(alarm)
+            yield from alarm.rings
         finally:
-            self._keeper.end_wait(token)
+            self._keeper.end_wait(alarm)
+            with meeting.condition, suppress(ValueError):
+                meeting.waiters.remove(alarm)
 
     # What concurrent.futures and asyncio look at in a future that is not their own.
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
-from concurrent.futures import Future
 from contextvars import Context, ContextVar, copy_context
 from datetime import UTC, datetime
 from time import monotonic, time
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from boundedjobs._event import Progress
-from boundedjobs._failure import Failure
+from boundedjobs._failure import Failure, OneByOne
 from boundedjobs._future import Keeper, LazyFuture
 from boundedjobs._listeners import Calls, Listeners
 from boundedjobs._status import JobStatus
@@ -178,13 +177,13 @@ class Job(LazyFuture[T]):
         """
         return self._keeper.cancel(self)
 
-    def _call_back(self, fn: Callable[[Future[T]], object]) -> None:
+    def _call_back(self, calls: OneByOne) -> None:
         if current.get(None) is self:
-            super()._call_back(fn)
+            super()._call_back(calls)
         else:
             context = copy_context() if self._context is None else self._context.copy()
             context.run(current.set, self)
-            context.run(super()._call_back, fn)
+            context.run(super()._call_back, calls)
 
     def _drop(self) -> None:
         """Let go of what only a job that has not ended needs."""

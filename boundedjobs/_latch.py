@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from threading import TIMEOUT_MAX, Lock
 
 
@@ -13,21 +12,30 @@ class Latch:
     thread is about to wait for deadlocks.
     """
 
-    __slots__ = ("_lock",)
+    __slots__ = ("_is_set", "_lock")
 
     def __init__(self) -> None:
+        self._is_set = False
         self._lock = Lock()
         self._lock.acquire()
 
     def set(self) -> None:
-        """Let all go on who wait, now or later."""
-        with suppress(RuntimeError):  # it was set before
+        """Let all go on who wait, now or later. May be done again."""
+        self._is_set = True
+        try:
             self._lock.release()
+        except RuntimeError:
+            pass  # nobody holds it: it was set before
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait up to `timeout` seconds until it is set; return whether it is."""
         seconds = -1 if timeout is None else min(max(0.0, timeout), TIMEOUT_MAX)
-        is_set = self._lock.acquire(timeout=seconds)
-        if is_set:
-            self.set()  # for the next one
-        return is_set
+        try:
+            self._lock.acquire(timeout=seconds)
+        finally:
+            if self._is_set:  # for the next one, even if a Ctrl-C has ended this wait
+                try:
+                    self._lock.release()
+                except RuntimeError:
+                    pass
+        return self._is_set

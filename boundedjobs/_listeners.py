@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Awaitable, Callable, Iterable
-from itertools import repeat
-from operator import length_hint
 from typing import Any
 
 from boundedjobs._callables import Kind, close_coroutine, kind_of, must_be_awaited
 from boundedjobs._event import JobEvent
+from boundedjobs._failure import OneByOne
 from boundedjobs._here import running_loop
 from boundedjobs._latch import Latch
 from boundedjobs._log import log_listener_error
 
 Listener = Callable[[JobEvent], object]
 """A status callback, sync or async: it is handed one event."""
-
-
-_call: Any = operator.call
 
 Hearers = tuple[tuple[Listener, ...], tuple[Listener, ...]]
 """Who hears one kind of event: the sync listeners, then the async ones. Empty if nobody does."""
@@ -56,11 +51,9 @@ class Calls:
 
     __slots__ = (
         "_async",
-        "_made",
         "_on_error",
         "_returned",
         "_sync",
-        "_to_call",
         "event",
         "heard",
         "heard_by",
@@ -71,23 +64,16 @@ class Calls:
         self.heard: Latch | None = None  # set when all has been awaited
         self.heard_by: int | None = None  # the thread that waits for that
         self._on_error = on_error
-        self._sync, self._async = hearers[0], list(hearers[1])
+        self._sync, self._async = OneByOne(hearers[0], event), list(hearers[1])
         self._returned: list[tuple[Listener, Awaitable[Any]]] = []
-        # A listener is taken and called in one step of C, so that a Ctrl-C finds it either
-        # not taken or called.
-        self._to_call = iter(self._sync)
-        self._made = map(_call, self._to_call, repeat(event))
 
     def call_sync(self) -> None:
         """Call the sync listeners; what must be awaited is left."""
-        while left := length_hint(self._to_call):
-            try:
-                value = next(self._made)
-            except BaseException as exc:  # noqa: BLE001 - a listener may raise anything
-                self._failed(self._sync[-left], exc)
-            else:
-                if must_be_awaited(value):  # it looked sync: a lambda, say
-                    self._returned.append((self._sync[-left], value))
+        while (called := self._sync.call()) is not None:
+            if called.exc is not None:
+                self._failed(called.fn, called.exc)
+            elif must_be_awaited(called.value):  # it looked sync: a lambda, say
+                self._returned.append((called.fn, called.value))
 
     def is_left(self) -> bool:
         """Whether there is something to await."""

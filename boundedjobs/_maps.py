@@ -70,8 +70,9 @@ def _yield_results(
         while jobs or held:
             if not jobs:
                 # Others fill the runner, and this thread must not wait if that can't end.
-                token = core.begin_wait(None, "map()")
+                token = object()
                 try:
+                    core.begin_wait(token, None, "map()")
                     job = offer(held.popleft(), may_wait=True)
                 finally:
                     core.end_wait(token)

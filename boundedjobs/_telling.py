@@ -121,31 +121,28 @@ class Telling(Book):
     def _heard(self, job: Job[Any], calls: Calls, *, worker: bool) -> Job[Any] | None:
         status = calls.event._status
         with self.lock:
+            started = self.admission.place(job) if status is JobStatus.PENDING else ()
             if job._events and job._events[0] is calls:
                 job._events.popleft()
-            if status is JobStatus.PENDING:
+            if started or status is JobStatus.PENDING:
                 if not job._events:  # else it was cancelled meanwhile: that is to be told
                     job._teller = None
-                self.hand_over(self.admission.place(job))
+                self.hand_over(started)
         self.carry_out()
         return self.settle(job, worker=worker) if status in FINAL else None
 
     def settle(self, job: Job[Any], *, worker: bool = False) -> Job[Any] | None:
-        """Free the slot, make the future done, wake who waits, call back. Once."""
+        """Free the slot, make the future done, wake who waits, call back. Can be done again."""
         with self.lock:
-            mine, meeting = self.free(job, worker=worker)
-        return self.wake(job, meeting, mine)
+            mine = self.free(job, worker=worker)
+        return self.wake(job, mine)
 
-    def free(self, job: Job[Any], *, worker: bool) -> tuple[Job[Any] | None, bool]:
-        """Free the slot, unless the body still runs. Under the lock.
+    def free(self, job: Job[Any], *, worker: bool) -> Job[Any] | None:
+        """Free the slot, unless the body still runs; the future is done if nobody waits.
 
-        Return the next job of this worker, and whether somebody has to be woken; where
-        nobody has, the future is done.
+        Under the lock. Return the next job of this worker.
         """
-        if job._settled:
-            return None, False
         mine = None
-        self.ending.pop(job, None)
         meeting = job._meeting
         if not job._active:
             # A worker that has callbacks to call must not keep a job from others meanwhile.
@@ -153,14 +150,15 @@ class Telling(Book):
             mine = self.hand_over(self.admission.remove(job), worker=worker)
         if meeting is None:
             job._settled = True
-        return mine, meeting is not None
+        return mine
 
-    def wake(self, job: Job[Any], meeting: bool, mine: Job[Any] | None) -> Job[Any] | None:
+    def wake(self, job: Job[Any], mine: Job[Any] | None) -> Job[Any] | None:
         """Do outside the lock what `free` has left; return the next job of this worker."""
-        if meeting:
-            callbacks = job._settle(self.lock)
-            for callback in callbacks:
-                job._call_back(callback)
+        if job._meeting is not None:
+            job._settle(job._meeting)
+        if job in self.ending:
+            with self.lock:
+                self.ending.pop(job, None)
         if not job._active and job._teller is None:
             job._drop()
         if self.errands or self.put_off:

@@ -54,31 +54,31 @@ class Waits:
     ) -> None:
         self._admission = admission
         self._threads = threads
-        self._begun: dict[Wait, None] = {}
+        self._begun: dict[object, Wait] = {}
 
-    def begin(self, wait: Wait, loops_of: LoopsOf) -> str | None:
+    def begin(self, token: object, wait: Wait, loops_of: LoopsOf) -> str | None:
         """Note a wait, or that it blocks a loop as well; say why not, if it could never end."""
-        self._begun[wait] = None
+        self._begun[token] = wait
         stuck = self._stuck_with(wait, loops_of)
         if not stuck:
             return None
-        del self._begun[wait]
+        del self._begun[token]
         return ", ".join(
             f"{w.waiter.name!r} waits for {'room' if w.target is None else repr(w.target.name)}"
             for w in stuck
             if w.waiter is not None
         )
 
-    def end(self, wait: Wait) -> None:
-        """A wait is over."""
-        self._begun.pop(wait, None)
+    def end(self, token: object) -> None:
+        """A wait is over, or could not begin."""
+        self._begun.pop(token, None)
 
     def _stuck_with(self, wait: Wait, loops_of: LoopsOf) -> list[Wait]:
         """The waits that can never end; none of them, if this one can.
 
         All are taken to be stuck, until it shows of each that what it waits for can end.
         """
-        stuck = dict.fromkeys(self._begun)
+        stuck = dict.fromkeys(self._begun.values())
         while True:
             ending = self._ending(stuck, loops_of)
             if wait in ending:

@@ -137,6 +137,7 @@ class World:
         self.jobs: list[Job[Any]] = []
         self.waiters: list[Thread] = []
         self.problems: list[str] = []
+        self.watched: list[Job[Any]] = []
         self.called_back: list[Job[Any]] = []
         self.is_closed = False
 
@@ -186,7 +187,9 @@ class World:
                 self.problems.append("futures.wait() hung")
 
         self.waiters += [self.in_thread("result()", result), self.in_thread("wait()", wait)]
-        job.add_done_callback(self.called_back.append)  # type: ignore[arg-type]
+        for _ in range(2):
+            self.watched.append(job)
+            job.add_done_callback(self.called_back.append)  # type: ignore[arg-type]
         while len(getattr(job, "_waiters")) < 1:  # noqa: B009 - until futures.wait() does wait
             os.sched_yield()
 
@@ -215,6 +218,8 @@ class World:
             missed -= min((len(story) - len(statuses) for story in stories), default=0)
             if not stories or missed < 0:
                 self.problems.append(f"heard {statuses}")
+        if self.called_back != self.watched:
+            self.problems.append(f"{len(self.called_back)} of {len(self.watched)} callbacks")
         if not repr(self.runner).endswith("running=0 pending=0>"):
             self.problems.append(repr(self.runner))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from queue import SimpleQueue
-from threading import Event, RLock, Thread
+from threading import Event, RLock, Thread, get_ident
 from typing import TYPE_CHECKING, Any, Protocol
 
 from boundedjobs._failure import attempt
@@ -35,6 +35,7 @@ class Worker(Thread):
     def __init__(self, lane: ThreadLane, name: str, job: Job[Any] | None) -> None:
         super().__init__(name=name, daemon=True)
         self.up = Event()
+        self.starter: int | None = None  # the thread that starts it
         self._lane = lane
         self.first = job
 
@@ -103,20 +104,20 @@ class ThreadLane:
     def _add(self, job: Job[Any] | None) -> None:
         worker = Worker(self, f"{self._name}-{self._started}", job)
         self._started += 1
-        self._errands.append(partial(self._start, worker, job))
         self.workers[worker] = None
+        self._errands.append(partial(self._start, worker, job))
 
     def mend(self) -> None:
         """Start again whom a Ctrl-C has kept from being started. Under the lock."""
         for worker in self.workers:
-            if worker.ident is None:
+            if worker.starter in (None, get_ident()) and not worker.up.is_set():
                 self._errands.append(partial(self._start, worker, worker.first))
 
     def _start(self, worker: Worker, job: Job[Any] | None) -> None:
         with self._lock:
-            if worker.up.is_set():
+            if worker.up.is_set() or worker.starter not in (None, get_ident()):
                 return
-            self.workers[worker] = None
+            worker.starter = get_ident()
         try:
             exc = attempt(worker.start)
         except BaseException:
