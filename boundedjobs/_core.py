@@ -91,12 +91,16 @@ class Core(Bodies):
             self.threads.mend()
             if self.loops is not None:
                 self.loops.mend()
+        self.carry_out()  # an async listener that is waited for below may need it
         self._resume(job)
 
     def _resume(self, job: Job[Any]) -> None:
         """Tell and end what is left to be told and ended of a job."""
         me, events = get_ident(), job._events
-        again = job._teller == me or (bool(events) and events[0].heard_by == me)
+        calls = events[0] if events else None
+        again = job._teller == me or (
+            calls is not None and (calls.heard_by == me or job._teller is calls)
+        )
         if events or again:
             self.tell(job, again=again)
         if job._status in FINAL and not job._events:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from threading import TIMEOUT_MAX, Lock
 
 
@@ -22,10 +23,8 @@ class Latch:
     def set(self) -> None:
         """Let all go on who wait, now or later. May be done again."""
         self._is_set = True
-        try:
+        with suppress(RuntimeError):  # nobody holds it: it was set before
             self._lock.release()
-        except RuntimeError:
-            pass  # nobody holds it: it was set before
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait up to `timeout` seconds until it is set; return whether it is."""
@@ -34,7 +33,7 @@ class Latch:
             self._lock.acquire(timeout=seconds)
         finally:
             if self._is_set:  # for the next one, even if a Ctrl-C has ended this wait
-                try:
+                try:  # noqa: SIM105 - a Ctrl-C may come in the midst of suppress()
                     self._lock.release()
                 except RuntimeError:
                     pass

@@ -54,6 +54,7 @@ class Calls:
         "_on_error",
         "_returned",
         "_sync",
+        "errand",
         "event",
         "heard",
         "heard_by",
@@ -61,6 +62,7 @@ class Calls:
 
     def __init__(self, event: JobEvent, hearers: Hearers, on_error: Callable[[], None]) -> None:
         self.event = event
+        self.errand: Any = None  # what awaits them
         self.heard: Latch | None = None  # set when all has been awaited
         self.heard_by: int | None = None  # the thread that waits for that
         self._on_error = on_error

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from threading import get_ident
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from boundedjobs._book import Book
 from boundedjobs._here import importing, running_loop, running_task
@@ -13,6 +13,9 @@ from boundedjobs._job import Job, current
 from boundedjobs._latch import Latch
 from boundedjobs._listeners import Calls
 from boundedjobs._status import FINAL, JobStatus
+
+if TYPE_CHECKING:
+    from asyncio import Task
 
 
 class Telling(Book):
@@ -37,13 +40,14 @@ class Telling(Book):
             job._teller = me
         while (calls := self._next_calls(job)) is not None:
             self._inside(job, calls.call_sync)
-            if calls.is_left() and running_loop() is not None:
-                job._teller = calls
-                self._call_async(job, calls, partial(self._go_on, job, calls))
-                return mine
-            if calls.is_left() and calls.heard is None:
-                self._call_async(job, calls, None)
-            if calls.heard is not None:
+            if calls.is_left() or calls.errand is not None:
+                if running_loop() is not None and calls.heard is None:
+                    job._teller = calls
+                    self._call_async(job, calls, partial(self._go_on, job, calls))
+                    return mine
+                if calls.heard is None:
+                    calls.heard_by, calls.heard = me, Latch()
+                self._call_async(job, calls, calls.heard.set)
                 calls.heard.wait()
                 job._teller = me
             mine = self._heard(job, calls, worker=worker) or mine
@@ -75,20 +79,23 @@ class Telling(Book):
         else:
             context.run(_enter, job, fn)
 
-    def _call_async(self, job: Job[Any], calls: Calls, then: Callable[[], None] | None) -> None:
-        """Have the rest awaited, then call `then`; without one, `calls.heard` is set."""
+    def _call_async(self, job: Job[Any], calls: Calls, then: Callable[[], None]) -> None:
+        """Have the rest awaited on an event loop, then call `then`. Can be done again."""
         with importing:
             from boundedjobs._lanes._loops import Errand
 
-        heard = Latch()
-        once = [then or heard.set]
+        ends = [then]
+        begun: list[Task[Any] | None] = []
 
         def end() -> None:
-            if once:
-                once.pop()()
+            if ends:
+                ends.pop()()
 
         async def listen() -> None:
-            job._teller = running_task()
+            if begun:
+                return  # it has been put twice
+            begun.append(running_task())
+            job._teller = begun[0]
             current.set(job)
             try:
                 await calls.call_async()
@@ -107,9 +114,9 @@ class Telling(Book):
             lost(None)
             return
         with self.lock:
-            self.lane(self.home, job._loop).put(Errand(listen, context.copy(), lost))
-            if then is None:
-                calls.heard, calls.heard_by = heard, get_ident()
+            if calls.errand is None:
+                calls.errand = Errand(listen, context.copy(), lost)
+            self.lane(self.home, job._loop).put(calls.errand)
         self.carry_out()
 
     def _go_on(self, job: Job[Any], calls: Calls) -> None:
