@@ -131,6 +131,7 @@ class Telling(Book):
             started = self.admission.place(job) if status is JobStatus.PENDING else ()
             if job._events and job._events[0] is calls:
                 job._events.popleft()
+            calls.errand = None  # it refers to the calls
             if started or status is JobStatus.PENDING:
                 if not job._events:  # else it was cancelled meanwhile: that is to be told
                     job._teller = None
