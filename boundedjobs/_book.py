@@ -159,6 +159,11 @@ class Book:
             jobs = [started for job in let_in for started in self.accept(job)]
             self.open_rooms()
 
+    def stop_accepting(self) -> None:
+        """Take no more jobs; those who wait for room find that they were not accepted."""
+        self.admission.close()
+        self.open_rooms()
+
     def open_rooms(self) -> None:
         """Let the submitters go on whose jobs do not wait for room any more."""
         for job, room in self.rooms.items():
@@ -277,10 +282,12 @@ class Book:
                 return
             self.threads.dismiss()
             # A body that was let go of may still be on the private loop.
-            loops = None if self.admission.running else self.loops
+            private = None
+            if self.loops is not None and not self.admission.running:
+                private = self.loops.detach()  # in one step: nothing more is put there
             closings, self.closings = self.closings, []
-        if loops is not None:
-            loops.stop()
+        if private is not None:
+            private.stop()
         for closing in closings:
             closing.set()
 

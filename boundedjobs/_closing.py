@@ -31,8 +31,7 @@ def close(core: Core, *, cancel_pending: bool) -> None:
         core.defer(lambda: close(core, cancel_pending=cancel_pending))
         return
     with core.lock:
-        core.admission.close()
-        core.open_rooms()  # those who wait there find that they were not accepted
+        core.stop_accepting()
     if cancel_pending:
         cancel_waiting(core)
     core.rest()
@@ -47,13 +46,12 @@ def cancel_waiting(core: Core) -> None:
 
 
 def reopen(core: Core) -> None:
-    """Accept jobs again. A closing that is still under way comes to an end."""
-    with core.lock:
-        if core.exiting:
-            return
-        core.admission.open()
-        core.threads.recall()
-        closings, core.closings = core.closings, []
+    """Accept jobs again; a closing that is still under way comes to an end. Under the lock."""
+    if core.exiting:
+        return
+    core.admission.open()
+    core.threads.recall()
+    closings, core.closings = core.closings, []
     for closing in closings:
         closing.set()
 
@@ -74,6 +72,8 @@ def drain(core: Core, deadline: float | None) -> None:
     core.carry_out()
     done = Latch()
     with core.lock:
+        if not core.admission.closed:
+            return  # it has just been opened anew
         core.closings.append(done)
     core.rest()
     if not done.wait(None if deadline is None else max(0.0, deadline - monotonic())):

@@ -54,9 +54,13 @@ class Core(Bodies):
     def _submit(self, job: Job[Any], *, may_wait: bool) -> Verdict:
         room = None
         with self.lock:
+            if any(job._listeners.on_status):
+                job._teller = get_ident()  # of PENDING, and of all that comes before it is heard
             verdict = self.admission.submit(job, may_wait=may_wait)
             if verdict is Verdict.ACCEPTED:
                 self.hand_over(self.accept(job))
+                if self.loops is not None and self.admission.pending:
+                    self.errands.append(self.reap)  # a loop that is gone may hold its slot
             elif verdict is Verdict.WAIT:
                 room = self.rooms[job] = Latch()
         if room is not None:
@@ -64,7 +68,7 @@ class Core(Bodies):
             self.rooms.pop(job, None)
             verdict = Verdict.CLOSED if job._status is None else Verdict.ACCEPTED
         if job._events:
-            self.tell(job)
+            self.tell(job, again=True)
         if self.errands or self.put_off:
             self.carry_out()
         return verdict

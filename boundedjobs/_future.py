@@ -118,12 +118,10 @@ class LazyFuture(Future[T]):
         try:
             if not self._settled:
                 self._wait(timeout, "result()")
-            if self._exception is not None:
-                # As it was captured: raising it again must not make its traceback longer.
-                set_trace(self._exception, self._trace)
-                raise self._exception
-            self._raise_if_cancelled()
-            return self._result  # type: ignore[return-value]  # set when there is no exception
+            if self._exception is None:
+                self._raise_if_cancelled()
+                return self._result  # type: ignore[return-value]  # there is one
+            raise self._untraced()
         finally:
             self = None  # type: ignore[assignment]  # the raised traceback refers to this frame
 
@@ -132,7 +130,7 @@ class LazyFuture(Future[T]):
         if not self._settled:
             self._wait(timeout, "exception()")
         self._raise_if_cancelled()
-        return self._exception
+        return None if self._exception is None else self._untraced()
 
     def __await__(self) -> Generator[Any, None, T]:
         try:
@@ -195,6 +193,12 @@ class LazyFuture(Future[T]):
         while (called := calls.call()) is not None:
             if called.exc is not None:
                 log_callback_error(self, called.exc)
+
+    def _untraced(self) -> BaseException:
+        """The exception as it was captured: raising it again must not make its traceback longer."""
+        assert self._exception is not None
+        set_trace(self._exception, self._trace)
+        return self._exception
 
     def _raise_if_cancelled(self) -> None:
         if self._status is JobStatus.CANCELLED:

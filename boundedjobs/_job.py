@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from contextvars import Context, ContextVar, copy_context
 from datetime import UTC, datetime
+from threading import get_ident
 from time import monotonic, time
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -178,12 +179,16 @@ class Job(LazyFuture[T]):
         return self._keeper.cancel(self)
 
     def _call_back(self, calls: OneByOne) -> None:
-        if current.get(None) is self:
-            super()._call_back(calls)
-        else:
-            context = copy_context() if self._context is None else self._context.copy()
-            context.run(current.set, self)
-            context.run(super()._call_back, calls)
+        before, self._on = self._on, get_ident()  # so that it is known to be inside the job
+        try:
+            if current.get(None) is self:
+                super()._call_back(calls)
+            else:
+                context = copy_context() if self._context is None else self._context.copy()
+                context.run(current.set, self)
+                context.run(super()._call_back, calls)
+        finally:
+            self._on = before
 
     def _drop(self) -> None:
         """Let go of what only a job that has not ended needs."""

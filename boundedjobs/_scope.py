@@ -80,7 +80,6 @@ class Scope(Executor):
     def __exit__(self, exc_type: type[BaseException] | None, *_: object) -> None:
         if self._leave():
             raised = exc_type is not None
-            close(self._core, cancel_pending=False)
             try:
                 self._wait(deadline_in(self._core.drain_timeout), "leaving 'with'", raised=raised)
             finally:
@@ -110,19 +109,25 @@ class Scope(Executor):
 
     def _enter(self) -> None:
         core = self._core
-        with core.lock:
+        with core.lock:  # in one step: nobody who has entered finds it closed by who has left
             self._entries += 1
-            closed = core.admission.closed
             if core.home is None:
                 core.entered = running_loop()
-        if closed:
-            reopen(core)
+            if core.admission.closed:
+                reopen(core)
 
-    def _leave(self) -> bool:
-        """Count an exit; return whether it is the last."""
-        with self._core.lock:
+    def _leave(self, *, cancel_pending: bool = False) -> bool:
+        """Count an exit; the last one closes. Return whether it is the last."""
+        core = self._core
+        with core.lock:
             self._entries = max(0, self._entries - 1)  # ExitStack.push() leaves without entering
-            return self._entries == 0
+            if self._entries:
+                return False
+            core.stop_accepting()
+        if cancel_pending:
+            cancel_waiting(core)
+        core.rest()
+        return True
 
     def _forget_home(self) -> None:
         with self._core.lock:
@@ -143,10 +148,9 @@ class Scope(Executor):
         drain_patiently(core, deadline, raised=raised)
 
     async def _aleave(self, *, raised: bool, default: float | None) -> None:
-        if not self._leave():
+        if not self._leave(cancel_pending=raised):
             return
         core = self._core
-        close(core, cancel_pending=raised)
         check_may_wait(core, "leaving 'async with'")
         timeout = default if core.drain_timeout is None else core.drain_timeout
         from asyncio import CancelledError

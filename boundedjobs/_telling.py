@@ -74,7 +74,7 @@ class Telling(Book):
         context = job._context
         if context is None or current.get(None) is job:
             fn()
-        elif job._started is not None:  # the body may be inside it on another thread
+        elif job._started is not None or job._status in FINAL:  # its task may be inside it now
             context.copy().run(_enter, job, fn)
         else:
             context.run(_enter, job, fn)
@@ -107,7 +107,10 @@ class Telling(Book):
             end()
 
         def lost(_exc: BaseException | None) -> None:
-            self.follow_up(lose)
+            if calls.heard is None:
+                self.follow_up(lose)  # what follows calls listeners
+            else:
+                lose()  # a thread waits for it, maybe the one that would follow up
 
         context = job._context
         if context is None or job._settled:  # too late: the runner has closed without it

@@ -279,10 +279,16 @@ class Loops:
         for lane in lanes:
             lane.abandon()
 
-    def stop(self) -> None:
-        """Stop the private loop, once nothing is left to run there."""
-        with self._lock:
-            lane, self._private = self._private, None
+    def detach(self) -> PrivateLane | None:
+        """Put nothing more on the private loop; return its lane, to be stopped. Under the lock."""
+        lane, self._private = self._private, None
         if lane is not None:
             self.stopping = lane.thread
+        return lane
+
+    def stop(self) -> None:
+        """Stop the private loop: its runner is gone."""
+        with self._lock:
+            lane = self.detach()
+        if lane is not None:
             lane.stop()
