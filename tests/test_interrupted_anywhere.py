@@ -119,6 +119,8 @@ STORIES = [
     ["pending", "running", "cancelled"],
     ["pending", "cancelled"],
     ["rejected"],
+    ["pending", "running", "interrupted"],
+    ["pending", "interrupted"],
 ]
 
 
@@ -140,6 +142,7 @@ class World:
         self.watched: list[Job[Any]] = []
         self.called_back: list[Job[Any]] = []
         self.is_closed = False
+        self.ends = {JobStatus.SUCCEEDED, JobStatus.CANCELLED}
 
     def when_waiting(self) -> None:
         """Called when the main thread is about to wait."""
@@ -206,7 +209,7 @@ class World:
             if thread.is_alive():
                 self.problems.append(f"{thread.name} hangs")
         for job in self.jobs:
-            if not job.done() or job.status not in (JobStatus.SUCCEEDED, JobStatus.CANCELLED):
+            if not job.done() or job.status not in self.ends:
                 self.problems.append(f"{job!r}, done: {job.done()}")
         of_job: dict[str, list[str]] = {}
         for event in self.heard.events:
@@ -560,5 +563,34 @@ def test_leaving_with(sweep: Sweep, is_heard: bool) -> None:
         world.fill(pending=1)
         world.when_waiting = world.gate.open  # type: ignore[method-assign]
         return world, lambda: world.runner.__exit__(None, None, None)
+
+    sweep(prepare)
+
+
+@HEARD
+@pytest.mark.parametrize("listens", ["sync", "async"])
+def test_running_async_jobs_on_the_loop_that_is_interrupted(
+    sweep: Sweep, is_heard: bool, listens: str
+) -> None:
+    def prepare() -> tuple[World, Callable[[], object]]:
+        heard = Heard()
+
+        async def listener(event: Any) -> None:
+            heard(event)
+
+        options = {"on_status": heard if listens == "sync" else listener} if is_heard else {}
+        world = World(**options)
+        world.heard = heard
+        world.ends |= {JobStatus.INTERRUPTED}  # the loop ends with it
+
+        async def body() -> None:
+            await asyncio.sleep(0)
+
+        async def main() -> None:
+            world.jobs += [world.runner.submit(body) for _ in range(LIMIT + 1)]
+            for job in world.jobs:
+                await job
+
+        return world, lambda: asyncio.run(main())
 
     sweep(prepare)
