@@ -27,13 +27,16 @@ Outcome = tuple[JobStatus, BaseException | None, "Failure | None"]
 class Bodies(Telling):
     """Runs bodies and decides how their jobs end."""
 
-    def begin(self, job: Job[Any]) -> bool:
-        """Whether a worker may run a job that was left for it: it may have been cancelled."""
+    def work(self, job: Job[Any] | None) -> None:
+        """Run a sync job on this worker, and those that its slot is handed straight on to."""
+        assert job is not None
         with self.lock:
-            return self.claim(job)
+            if not self.claim(job):
+                return
+        while job is not None:
+            job = self._work(job)
 
-    def run(self, job: Job[Any]) -> Job[Any] | None:
-        """Run a sync job on this worker; return the next, if a slot was handed straight on."""
+    def _work(self, job: Job[Any]) -> Job[Any] | None:
         assert job._context is not None
         following = job._context.run(self._run, job)
         if job._awaitable is not None:
@@ -121,6 +124,9 @@ class Bodies(Telling):
                 await asyncio.wait([told])  # does not cancel what it waits for
             except asyncio.CancelledError:
                 cancelled = True
+                self.mend()  # a Ctrl-C may be what ends the loop, and may have cut this off
+                if job._teller is None:
+                    break
         return cancelled
 
     def _ended(
@@ -161,16 +167,21 @@ class Bodies(Telling):
         self, job: Job[Any], status: JobStatus | None, exc: BaseException | None, *, worker: bool
     ) -> Job[Any] | None:
         """The job had ended before its body has: only the slot is left to be freed."""
-        mine = None
         with self.lock:
             job._active = False
-            settled = job._settled
-            if settled:
-                mine = self.hand_over(self.admission.remove(job), worker=worker)
         if status is JobStatus.SUCCEEDED:
             log_late(job, "returns")
         elif status is JobStatus.FAILED:
             log_late(job, f"raises ({type(exc).__name__})")
+        return self._release(job, worker=worker)
+
+    def _release(self, job: Job[Any], *, worker: bool = False) -> Job[Any] | None:
+        """Free the slot of a body that is over, if its job has had its end; else that will."""
+        mine = None
+        with self.lock:
+            settled = job._settled
+            if settled:
+                mine = self.hand_over(self.admission.remove(job), worker=worker)
         if settled:
             job._drop()
         self.carry_out()
@@ -191,14 +202,9 @@ class Bodies(Telling):
         for victim in self.interrupt([job], phase, f"the job {what}: {why}", exc, ended=True):
             assert victim._failure is not None
             log_failed(victim.name, victim.id, JobStatus.INTERRUPTED, victim._failure)
-            self.conclude(victim)
-        with self.lock:
-            over = job._settled
-            if over:
-                self.hand_over(self.admission.remove(job))
-        if over:
-            job._drop()
-        self.carry_out()
+        self.mend_after(exc)
+        self.resume(job)
+        self._release(job)
 
     def interrupt(
         self,

@@ -223,6 +223,28 @@ class Book:
         self.carrying.discard(get_ident())
         self.losing.discard(get_ident())
 
+    def mend_after(self, exc: BaseException | None) -> None:
+        """Mend, if `exc`, that came out of the runner's own code, is a Ctrl-C."""
+        if exc is not None and not isinstance(exc, Exception):
+            self.mend()
+
+    def mend(self) -> None:
+        """After a Ctrl-C: take up what was decided, and not carried out."""
+        self.recover()
+        self._follow_up()
+        with self.lock:
+            self.open_rooms()
+            # PENDING is noted, heard and followed by a place in the queue in single steps.
+            cut_off = [each for each in self.admission.arriving if not each._events]
+            started = [job for each in cut_off for job in self.accept(each)]
+            # What is with its lane already is claimed once all the same.
+            waiting = [j for j in self.admission.running if j._status is JobStatus.PENDING]
+            self.hand_over([*started, *self.admission.start(), *waiting])
+            self.threads.mend()
+            if self.loops is not None:
+                self.loops.mend()
+        self.carry_out()
+
     def carry_out(self) -> None:
         """Do what has been recorded: start threads, wake loops, take up what was put off."""
         me, errand = get_ident(), None

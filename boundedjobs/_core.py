@@ -79,37 +79,12 @@ class Core(Bodies):
             self.refuse(job, self.refusal(job, verdict, "submit again later, or raise max_pending"))
 
     def _mend(self, job: Job[Any]) -> None:
-        """Take up what a Ctrl-C has cut off on this thread."""
-        self.recover()
-        self._follow_up()
+        """Take up what a Ctrl-C has cut off of what this thread did for a job."""
         with self.lock:
             self.admission.outside.pop(job, None)
             self.rooms.pop(job, None)
-            self.open_rooms()
-            # PENDING is noted, heard and followed by a place in the queue in single steps.
-            cut_off = [each for each in self.admission.arriving if not each._events]
-            started = [next_ for each in cut_off for next_ in self.accept(each)]
-            # What is with its lane already is claimed once all the same.
-            waiting = [each for each in self.admission.running if each._status is JobStatus.PENDING]
-            self.hand_over([*started, *self.admission.start(), *waiting])
-            self.threads.mend()
-            if self.loops is not None:
-                self.loops.mend()
-        self.carry_out()  # an async listener that is waited for below may need it
-        self._resume(job)
-
-    def _resume(self, job: Job[Any]) -> None:
-        """Tell and end what is left to be told and ended of a job."""
-        me, events = get_ident(), job._events
-        calls = events[0] if events else None
-        again = job._teller == me or (
-            calls is not None and (calls.heard_by == me or job._teller is calls)
-        )
-        if events or again:
-            self.tell(job, again=again)
-        if job._status in FINAL and not job._events:
-            self.settle(job)
-        self.carry_out()
+        self.mend()
+        self.resume(job)
 
     def refusal(self, job: Job[Any], verdict: Verdict, hint: str) -> BoundedJobsError:
         """The error that says why a job was not accepted, and what to do."""
@@ -149,7 +124,7 @@ class Core(Bodies):
                 job._failure, job._exception = failure, twin
                 self.ending[job] = None
                 self.note(job, JobStatus.REJECTED)
-        self._resume(job)
+        self.resume(job)
 
     def cancel(self, job: Job[Any]) -> bool:
         """See `Job.cancel`."""
@@ -205,7 +180,7 @@ class Core(Bodies):
                 return
         self.tell(job)
 
-    def begin_wait(self, token: object, target: Job[Any] | None, form: str) -> None:
+    def begin_wait(self, token: object, target: Any, form: str) -> None:
         """A wait without a timeout begins, for a job or (None) for room, until `end_wait(token)`.
 
         Raises `JobDeadlock` if it could never end.

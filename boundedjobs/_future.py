@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, InvalidStateError
-from contextlib import suppress
-from threading import Condition, RLock
+from contextlib import contextmanager, suppress
+from threading import Condition
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from boundedjobs._failure import OneByOne, call, set_trace
 from boundedjobs._latch import Latch
@@ -16,28 +16,19 @@ from boundedjobs._log import log_callback_error
 from boundedjobs._status import JobStatus
 from boundedjobs.errors import JobCancelled
 
+if TYPE_CHECKING:
+    from boundedjobs._core import Core
+
 T = TypeVar("T")
-
-
-class Keeper(Protocol):
-    """What a job needs of the runner that it belongs to."""
-
-    lock: RLock
-
-    def reap(self) -> None: ...
-    def begin_wait(self, token: object, target: Any, form: str) -> None: ...
-    def end_wait(self, token: object) -> None: ...
-    def cancel(self, job: Any) -> bool: ...
-    def report(self, job: Any, progress: Any) -> None: ...
 
 
 class Meeting:
     """Where those who wait for one job meet it; made only when somebody does.
 
-    `callbacks` and `latches` are guarded by the runner's lock, the others by `condition`.
+    `callbacks` is guarded by the runner's lock, the others by `condition`.
     """
 
-    __slots__ = ("callbacks", "calls", "condition", "latches", "told", "waiters")
+    __slots__ = ("callbacks", "calls", "condition", "told", "waiters")
 
     def __init__(self) -> None:
         self.condition = Condition()
@@ -45,7 +36,6 @@ class Meeting:
         self.told: list[Any] | None = None  # of the waiters; None: the job has not ended
         self.callbacks: list[Callable[[Any], object]] = []
         self.calls: OneByOne | None = None  # of the callbacks
-        self.latches: list[Latch] = []
 
 
 class Alarm:
@@ -85,7 +75,7 @@ class LazyFuture(Future[T]):
     )
 
     name: str
-    _keeper: Keeper
+    _keeper: Core
     _settled: bool
     _status: JobStatus | None
     _started: float | None
@@ -163,9 +153,6 @@ class LazyFuture(Future[T]):
                 self._settled = True
                 if meeting.calls is None:
                     meeting.calls = OneByOne(meeting.callbacks, self)
-                latches = meeting.latches[:]
-            for latch in latches:
-                latch.set()
             self._tell_waiters(meeting)
         self._call_back(meeting.calls)
         meeting.callbacks = []
@@ -211,38 +198,34 @@ class LazyFuture(Future[T]):
             return self._meeting
 
     def _wait(self, timeout: float | None, form: str) -> None:
-        meeting, latch = self._meet(), Latch()
         self._keeper.reap()
-        try:
-            if timeout is None:
-                self._keeper.begin_wait(latch, self, form)
-            with self._keeper.lock:
-                if self._settled:
-                    return
-                meeting.latches.append(latch)
-            if not latch.wait(timeout) and not self._settled:
+        latch = Latch()
+        with self._waiting(latch, form if timeout is None else None):
+            if not self._settled and not latch.wait(timeout) and not self._settled:
                 raise TimeoutError
-        finally:
-            self._keeper.end_wait(latch)
-            with self._keeper.lock, suppress(ValueError):
-                meeting.latches.remove(latch)
 
     def _wait_on_loop(self) -> Generator[Any, None, None]:
         from asyncio import get_running_loop
 
         alarm = Alarm(get_running_loop())
+        with self._waiting(alarm, "await"):
+            if not self._settled:
+                yield from alarm.rings
+
+    @contextmanager
+    def _waiting(self, waiter: Latch | Alarm, form: str | None) -> Iterator[None]:
+        """Have a waiter told when the future is done; `form` is the name of an endless wait."""
         meeting = self._meet()
         try:
-            self._keeper.begin_wait(alarm, self, "await")
+            if form is not None:
+                self._keeper.begin_wait(waiter, self, form)
             with meeting.condition:
-                if self._settled:
-                    return
-                meeting.waiters.append(alarm)
-            yield from alarm.rings
+                meeting.waiters.append(waiter)
+            yield
         finally:
-            self._keeper.end_wait(alarm)
+            self._keeper.end_wait(waiter)
             with meeting.condition, suppress(ValueError):
-                meeting.waiters.remove(alarm)
+                meeting.waiters.remove(waiter)
 
     # What concurrent.futures and asyncio look at in a future that is not their own.
 

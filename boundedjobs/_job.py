@@ -12,13 +12,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from boundedjobs._event import Progress
 from boundedjobs._failure import Failure, OneByOne
-from boundedjobs._future import Keeper, LazyFuture
+from boundedjobs._future import LazyFuture
 from boundedjobs._listeners import Calls, Listeners
 from boundedjobs._status import JobStatus
 from boundedjobs.errors import JobCancelled
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop, Task
+
+    from boundedjobs._core import Core
 
 T = TypeVar("T")
 
@@ -70,7 +72,7 @@ class Job(LazyFuture[T]):
 
     def __init__(
         self,
-        keeper: Keeper,
+        keeper: Core,
         number: int,
         fn: Callable[..., Any],
         args: tuple[Any, ...],

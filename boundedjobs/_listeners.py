@@ -89,9 +89,10 @@ class Calls:
             try:
                 await (listener(self.event) if awaitable is None else awaitable)  # type: ignore[misc]
             except BaseException as exc:
-                self._failed(listener, exc)
                 if loop is not None and not loop.is_running():
-                    raise  # closed with its loop: nothing can be awaited any more
+                    raise  # closed with its loop: it is lost, as all that is left
+                self._failed(listener, exc)
+            self._forget()
 
     def lose(self) -> None:
         """Nothing more can be awaited: the loop is gone. Each call counts as raised."""
@@ -99,9 +100,14 @@ class Calls:
             listener, awaitable = self._next()
             close_coroutine(awaitable)
             self._failed(listener, None)
+            self._forget()
 
     def _next(self) -> tuple[Listener, Awaitable[Any] | None]:
-        return self._returned.pop(0) if self._returned else (self._async.pop(0), None)
+        return self._returned[0] if self._returned else (self._async[0], None)
+
+    def _forget(self) -> None:
+        """The next one has had its call: not before, or a Ctrl-C could lose it."""
+        del (self._returned or self._async)[0]
 
     def _failed(self, listener: Listener, exc: BaseException | None) -> None:
         self._on_error()

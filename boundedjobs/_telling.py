@@ -89,11 +89,12 @@ class Telling(Book):
 
         def end() -> None:
             if ends:
-                ends.pop()()
+                ends[0]()
+                ends.clear()
 
         async def listen() -> None:
             if begun:
-                return  # it has been put twice
+                return  # it has been put twice, or is lost
             begun.append(running_task())
             job._teller = begun[0]
             current.set(job)
@@ -102,15 +103,17 @@ class Telling(Book):
             finally:
                 end()
 
-        def lose() -> None:
+        def lose(exc: BaseException | None) -> None:
+            begun.append(None)
+            self.mend_after(exc)
             calls.lose()
             end()
 
-        def lost(_exc: BaseException | None) -> None:
+        def lost(exc: BaseException | None) -> None:
             if calls.heard is None:
-                self.follow_up(lose)  # what follows calls listeners
+                self.follow_up(partial(lose, exc))  # what follows calls listeners
             else:
-                lose()  # a thread waits for it, maybe the one that would follow up
+                lose(exc)  # a thread waits for it, maybe the one that would follow up
 
         context = job._context
         if context is None or job._settled:  # too late: the runner has closed without it
@@ -120,6 +123,16 @@ class Telling(Book):
             if calls.errand is None:
                 calls.errand = Errand(listen, context.copy(), lost)
             self.lane(self.home, job._loop).put(calls.errand)
+        self.carry_out()
+
+    def resume(self, job: Job[Any]) -> None:
+        """Tell and end what is left to be told and ended of a job, after a Ctrl-C too."""
+        me, calls = get_ident(), job._events[0] if job._events else None
+        mine = calls is not None and (calls.heard_by == me or job._teller is calls)
+        if calls is not None or job._teller == me:
+            self.tell(job, again=mine or job._teller == me)
+        if job._status in FINAL and not job._events:
+            self.settle(job)
         self.carry_out()
 
     def _go_on(self, job: Job[Any], calls: Calls) -> None:

@@ -692,6 +692,7 @@ def test_a_task_factory_that_raises_interrupts_the_job_and_leaves_no_coroutine()
             loop = asyncio.get_running_loop()
             loop.set_task_factory(factory)
             job = runner.submit(nothing)
+            await asyncio.sleep(0)
             loop.set_task_factory(None)
             with pytest.raises(JobInterrupted) as caught:
                 await job
@@ -702,24 +703,21 @@ def test_a_task_factory_that_raises_interrupts_the_job_and_leaves_no_coroutine()
     asyncio.run(main())
 
 
-def test_a_ctrl_c_while_a_task_is_made_goes_to_the_caller_and_leaves_no_slot_taken() -> None:
-    def factory(_loop: object, _coroutine: Any, **_: Any) -> Any:
+def test_a_ctrl_c_while_a_task_is_made_ends_the_loop_and_leaves_no_slot_taken() -> None:
+    def factory(loop: asyncio.AbstractEventLoop, _coroutine: Any, **_: Any) -> Any:
+        loop.set_task_factory(None)
         raise KeyboardInterrupt
 
     heard = Heard()
 
     async def main() -> None:
-        async with BoundedRunner(1, on_status=heard) as runner:
-            loop = asyncio.get_running_loop()
-            loop.set_task_factory(factory)
-            try:
-                with pytest.raises(KeyboardInterrupt):
-                    runner.submit(nothing)
-            finally:
-                loop.set_task_factory(None)
-            await runner.submit(nothing)
+        asyncio.get_running_loop().set_task_factory(factory)
+        await runner.submit(nothing)
 
-    asyncio.run(main())
+    with BoundedRunner(1, on_status=heard) as runner:
+        with pytest.raises(KeyboardInterrupt):
+            asyncio.run(main())
+        runner.submit(nothing).result(TIMEOUT)
     assert heard.statuses() == ["pending", "interrupted", "pending", "running", "succeeded"]
 
 

@@ -3,36 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections import deque
-from threading import RLock, Thread, current_thread
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from contextvars import Context
+from threading import RLock, Thread
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from boundedjobs._failure import attempt, call
-from boundedjobs._here import NO_LATE_THREADS, running_loop
+from boundedjobs._here import running_loop
 from boundedjobs._log import log_private_loop
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Coroutine
-    from contextvars import Context
+    from collections.abc import AsyncGenerator
 
 
-class Errand:
-    """One coroutine to be run on a loop: `start` makes it, `lost` is called if it can't end.
+class Errand(NamedTuple):
+    """A coroutine to be run on a loop. Either it runs to its end, or `lost` is called."""
 
-    Whatever happens, either the coroutine runs to its end or `lost` is called.
-    """
-
-    __slots__ = ("context", "lost", "start")
-
-    def __init__(
-        self,
-        start: Callable[[], Coroutine[Any, Any, None]],
-        context: Context,
-        lost: Callable[[BaseException | None], None],
-    ) -> None:
-        self.start = start
-        self.context = context
-        self.lost = lost
+    start: Callable[[], Coroutine[Any, Any, None]]
+    context: Context
+    lost: Callable[[BaseException | None], None]
 
 
 class LoopLane:
@@ -53,9 +45,7 @@ class LoopLane:
         self._tasks: dict[asyncio.Task[None], Errand] = {}
         self._waking = False
         self.gone = False
-        # Of the loop's own thread only.
-        self._guard: AsyncGenerator[None, None] | None = None
-        self._seeing = False
+        self._guard: AsyncGenerator[None, None] | None = None  # of the loop's own thread only
 
     def is_here(self) -> bool:
         """Whether this is the loop's own thread."""
@@ -68,22 +58,22 @@ class LoopLane:
             self._waking = True
             self._errands.append(self.wake)
 
-    def has_mail(self) -> bool:
-        """Whether something has been put that the loop has not seen to."""
-        return bool(self._inbox)
-
     def wake(self) -> None:
-        """Have the loop see to the inbox."""
+        """Have the loop see to the inbox: later, in no midst of anything that goes on now."""
         if self.gone:
             self.abandon()
             return
-        if self.is_here():
-            self._see_to_inbox()
-            return
         assert self.loop is not None
-        exc = attempt(self.loop.call_soon_threadsafe, self._see_to_inbox)
+        here = self.is_here()
+        call_soon = self.loop.call_soon if here else self.loop.call_soon_threadsafe
+        exc = attempt(call_soon, self._see_to_inbox)
         if exc is not None:  # the loop is closed
             self.abandon(exc)
+
+    def mend(self) -> None:
+        """Wake again a loop that a Ctrl-C has kept from being woken. Under the lock."""
+        if self._inbox:
+            self._errands.append(self.wake)
 
     def abandon(self, exc: BaseException | None = None) -> None:
         """The loop is gone, or about to be: nothing of it will end by itself."""
@@ -118,42 +108,62 @@ class LoopLane:
 
     def _see_to_inbox(self) -> None:
         assert self.loop is not None
-        if self.gone:
-            self.abandon()
-            return
         if self._guard is None:
-            # asyncio.run() and its like close their async generators just before they close
-            # the loop: the one moment at which a loop tells that it ends.
-            self._guard = self._until_loop_ends()
-            call(self._guard.asend(None).send, (None,), {})
+            self._watch()
         with self._lock:
             self._waking = False
-        if self._seeing:  # an eager task has put in more: the loop below goes on with it
-            return
-        self._seeing = True
-        while self._inbox:
-            errand = None
-            coroutine = None
-            try:
-                errand = self._inbox.popleft()
-                coroutine = errand.start()
-                task = self.loop.create_task(coroutine, context=errand.context)
-                self._tasks[task] = errand
-                task.add_done_callback(self._forget)
-            except BaseException as exc:
-                if coroutine is not None:
-                    coroutine.close()
-                if errand is not None:
-                    errand.lost(exc)
-                if not isinstance(exc, Exception):
-                    self._seeing = False
-                    raise
-        self._seeing = False
+            errands = [] if self.gone else [*self._inbox]
+        try:
+            for errand in errands:
+                self._begin(errand)
+        except BaseException:
+            attempt(self.loop.call_soon, self._see_to_inbox)  # a Ctrl-C: the loop may go on
+            raise
+        if self.gone:
+            self.abandon()
+
+    def _begin(self, errand: Errand) -> None:
+        assert self.loop is not None
+        coroutine = errand.start()
+        try:
+            task = self.loop.create_task(coroutine, context=errand.context)
+            self._tasks[task] = errand
+            task.add_done_callback(self._forget)
+        except BaseException as exc:
+            coroutine.close()
+            self._done_with(errand)
+            errand.lost(exc)
+            if not isinstance(exc, Exception):
+                raise
+        else:
+            self._done_with(errand)
+
+    def _done_with(self, errand: Errand) -> None:
+        with self._lock, suppress(ValueError):
+            self._inbox.remove(errand)
 
     def _forget(self, task: asyncio.Task[None]) -> None:
         errand = self._tasks.pop(task, None)
-        if errand is not None and task.cancelled():
-            errand.lost(None)  # before its first line
+        if errand is None:
+            return
+        exc = None if task.cancelled() else task.exception()
+        if task.cancelled() or exc is not None:  # before its first line, or by a Ctrl-C
+            errand.lost(exc)
+
+    def _watch(self) -> None:
+        """Be told when the loop ends.
+
+        asyncio.run() and its like close their async generators just before they close the
+        loop: the one moment at which a loop says so. Its finalizer is not wanted: it would
+        schedule an `aclose()` on a loop that has been closed by hand.
+        """
+        self._guard = self._until_loop_ends()
+        hooks = sys.get_asyncgen_hooks()
+        sys.set_asyncgen_hooks(finalizer=None)
+        try:
+            attempt(self._guard.asend(None).send, None)
+        finally:
+            sys.set_asyncgen_hooks(*hooks)
 
     async def _until_loop_ends(self) -> AsyncGenerator[None, None]:
         try:
@@ -170,17 +180,12 @@ class PrivateLane(LoopLane):
         self._name = name
         self._stop: asyncio.Event | None = None
         self.thread: Thread | None = None
-        self._until_idle = False  # it runs on a thread that has other things to do
 
     def wake(self) -> None:
         if self.thread is None:
             self.thread = Thread(target=self._run, name=f"{self._name}-loop", daemon=True)
             exc = attempt(self.thread.start)
-            too_late = NO_LATE_THREADS and "interpreter shutdown" in str(exc)
-            if exc is not None and too_late and running_loop() is None:
-                self._until_idle, self.thread = True, current_thread()
-                self._run()  # here, then
-            elif exc is not None:
+            if exc is not None:
                 self.thread = None
                 self.abandon(exc)
             else:
@@ -189,9 +194,9 @@ class PrivateLane(LoopLane):
             super().wake()
 
     def mend(self) -> None:
-        """Forget a thread that a Ctrl-C has kept from being started. Under the lock."""
         if self.thread is not None and self.thread.ident is None:
-            self.thread = None
+            self.thread = None  # a Ctrl-C has kept it from being started
+        super().mend()
 
     def stop(self) -> None:
         """End the loop and its thread, once nothing is left to run there."""
@@ -216,12 +221,6 @@ class PrivateLane(LoopLane):
                 stop.set()
         self._see_to_inbox()
         await stop.wait()
-
-    def _forget(self, task: asyncio.Task[None]) -> None:
-        super()._forget(task)
-        with self._lock:  # in one step with the decision: nothing is put here any more
-            if self._until_idle and not self._tasks and not self._inbox:
-                self.stop()
 
 
 class Loops:
@@ -264,11 +263,9 @@ class Loops:
 
     def mend(self) -> None:
         """Wake again whom a Ctrl-C has kept from being woken. Under the lock."""
-        lanes = list(self._lanes.values())
-        if self._private is not None:
-            self._private.mend()
-            lanes.append(self._private)
-        self._errands.extend(lane.wake for lane in lanes if lane.has_mail())
+        for lane in [*self._lanes.values(), self._private]:
+            if lane is not None:
+                lane.mend()
 
     def reap(self, *, stopped: bool = False) -> None:
         """Abandon the lanes of loops that are closed, or have `stopped`."""

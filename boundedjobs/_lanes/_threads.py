@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from queue import SimpleQueue
 from threading import Event, RLock, Thread, get_ident
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from boundedjobs._failure import attempt
 
@@ -14,19 +14,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from boundedjobs._job import Job
-
-
-class Host(Protocol):
-    """What a worker needs of the runner whose job it runs."""
-
-    # Whether a job that was left for it may run: it may have been cancelled.
-    def begin(self, job: Job[Any]) -> bool: ...
-
-    # Runs a job to its end; returns the next, if a slot was handed straight on.
-    def run(self, job: Job[Any]) -> Job[Any] | None: ...
-
-    # The job can't be started, because of `exc`.
-    def lose(self, job: Job[Any], exc: BaseException | None) -> None: ...
 
 
 class Worker(Thread):
@@ -47,12 +34,9 @@ class Worker(Thread):
             if job is None:  # started beforehand
                 job = lane.wait(self)
             while job is not None:
-                host: Host = job._keeper  # type: ignore[assignment]  # the runner's core is both
-                if not host.begin(job):
-                    job = None
-                while job is not None:
-                    job = host.run(job)
-                del host  # an idle worker must not keep its runner alive
+                core = job._keeper
+                core.work(job)
+                del job, core  # an idle worker must not keep its runner alive
                 job = lane.wait(self)
         finally:
             lane.leave(self)
@@ -131,7 +115,7 @@ class ThreadLane:
                     self._spare += 1  # one was put for it meanwhile
                     job = self._ready.get_nowait()
             if job is not None:
-                job._keeper.lose(job, exc)  # type: ignore[attr-defined]  # the runner's core is a Host
+                job._keeper.lose(job, exc)
 
     def wait(self, worker: Worker) -> Job[Any] | None:
         """Wait, as a worker, for a job; None: leave."""
