@@ -19,6 +19,21 @@ PATIENCE = 5.0
 """Seconds that what is about to end may take."""
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.get_closest_marker("proof"):
+            item.add_marker(pytest.mark.timeout(600))  # it may take minutes
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _collections_leave_out_what_was_imported() -> Iterator[None]:
+    """Many tests collect garbage: a third of the suite's time would go to what never is any."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
 @pytest.fixture(scope="session")
 def loops() -> Iterator[WeakSet[asyncio.BaseEventLoop]]:
     """Every event loop there is, whoever made it."""
