@@ -1,27 +1,75 @@
-"""What every test is held to: no thread and no event loop outlives it."""
+"""What every test is held to: no thread, no event loop and no task outlives it."""
 
 from __future__ import annotations
 
+import asyncio
 import gc
+import sys
 import threading
 import time
 from typing import TYPE_CHECKING
+from weakref import WeakSet
 
 import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+PATIENCE = 5.0
+"""Seconds that what is about to end may take."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.get_closest_marker("proof"):
+            item.add_marker(pytest.mark.timeout(600))  # it may take minutes
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _collections_leave_out_what_was_imported() -> Iterator[None]:
+    """Many tests collect garbage: a third of the suite's time would go to what never is any."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
+@pytest.fixture(scope="session")
+def loops() -> Iterator[WeakSet[asyncio.BaseEventLoop]]:
+    """Every event loop there is, whoever made it."""
+    known: WeakSet[asyncio.BaseEventLoop] = WeakSet()
+    original = asyncio.BaseEventLoop.__init__
+
+    def noted(self: asyncio.BaseEventLoop) -> None:
+        original(self)
+        known.add(self)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(asyncio.BaseEventLoop, "__init__", noted)
+        yield known
+
 
 @pytest.fixture(autouse=True)
-def _nothing_outlives_its_test() -> Iterator[None]:
+def _nothing_outlives_its_test(loops: WeakSet[asyncio.BaseEventLoop]) -> Iterator[None]:
     before = set(threading.enumerate())
+    before_idents = set(sys._current_frames())
+    loops_before = set(loops)
     yield
     if set(threading.enumerate()) - before:
         gc.collect()  # a runner that was dropped without closing lets its idle workers go
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + PATIENCE
     for thread in set(threading.enumerate()) - before:
-        if isinstance(thread, threading._DummyThread):  # another library's, seen in passing
-            continue
-        thread.join(max(0.0, deadline - time.monotonic()))
-        assert not thread.is_alive(), f"{thread!r} outlived its test"
+        if not isinstance(thread, threading._DummyThread):  # that one can't be joined
+            thread.join(max(0.0, deadline - time.monotonic()))
+            assert not thread.is_alive(), f"{thread!r} outlived its test"
+    pause = threading.Event()
+    while bare := set(sys._current_frames()) - before_idents:  # started by no `Thread`: no join
+        assert time.monotonic() < deadline, f"bare threads outlived their test: {bare}"
+        pause.wait(0.01)
+    made = set(loops) - loops_before
+    for loop in made:
+        assert loop.is_closed(), f"{loop!r} outlived its test"
+    if any(asyncio.all_tasks(loop) for loop in made):
+        gc.collect()  # nobody refers to what was cut off when its loop was closed under it
+    for loop in made:
+        assert not (tasks := asyncio.all_tasks(loop)), f"tasks outlived their test: {tasks}"
