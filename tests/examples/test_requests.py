@@ -17,8 +17,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from examples.content_app.app.api.content.jobs_routes import process_job_async, runner
 from examples.content_app.app.database import get_db_session
 from examples.content_app.app.main import create_app
-from examples.content_app.app.services.content.pack import make_pack
-from examples.content_app.app.services.jobs import job_processor
+from examples.content_app.app.services.content.pack import ContentPack, make_pack
+from examples.content_app.app.services.jobs import job_listeners, job_processor
 from examples.content_app.app.services.jobs.job_manager import JobManager
 from tests.examples.conftest import Serve
 from tests.examples.support import FINAL, TIMEOUT, Gate, until
@@ -156,6 +156,17 @@ def test_a_body_without_a_length_is_refused_once_it_is_too_long(client: TestClie
     assert client.get("/jobs").json()["jobs"] == []
 
 
+def test_a_title_is_made_one_line_of_text(client: TestClient) -> None:
+    created = client.post("/jobs/create?title=%20Of%00bees%0A", content="# Else")
+    assert created.json()["title"] == "Of bees"
+
+
+def test_an_id_that_a_database_would_refuse_is_not_found(client: TestClient) -> None:
+    for request in (client.get("/jobs/a%00b"), client.post("/jobs/a%00b/retry")):
+        answer = (request.status_code, request.json())
+        assert answer == (404, {"detail": "no job has the id 'a\\x00b'"})
+
+
 @pytest.mark.parametrize(
     ("method", "path"),
     [
@@ -175,6 +186,46 @@ def test_another_site_cannot_post(client: TestClient) -> None:
     headers = {"Sec-Fetch-Site": "cross-site", "Content-Type": "text/plain"}
     assert client.post("/jobs/create", content="x", headers=headers).status_code == 403
     assert client.get("/jobs").json()["jobs"] == []
+
+
+# ---- the life of a job ---------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_the_log_says_that_a_task_has_started_when_it_has_a_slot_and_not_before(
+    serve_gated: Serve, gate: Gate
+) -> None:
+    server = serve_gated(CONTENT_LIMIT="1")
+    server.create("# First")
+    running = gate.next()
+    waiting = server.create("# Second")
+    server.until_status(waiting, "pending")
+    started = f"🚀 BACKGROUND TASK STARTED for job {waiting}"
+    called = f"🎬 process_job called for: {waiting}"
+    assert started not in server.log()
+
+    running.go()
+    held = gate.next()
+    assert held.row_id == waiting
+    assert started in server.log()
+    assert called not in server.log()
+
+    held.go()
+    server.until_status(waiting, "completed")
+    assert called in server.log()
+
+
+def test_the_list_can_be_of_one_status(client: TestClient) -> None:
+    completed = client.post("/jobs/create", content="# Done").json()["id"]
+    finished(client, completed)
+    with get_db_session() as db:
+        pending = JobManager(db).create_job("# Waits", title="Waits", kind="markdown").id
+
+    for status, ids in (("completed", [completed]), ("pending", [pending]), ("failed", [])):
+        answer = client.get("/jobs", params={"status": status}).json()
+        assert [job["id"] for job in answer["jobs"]] == ids
+        assert (answer["counts"]["completed"], answer["counts"]["pending"]) == (1, 1)
+    assert client.get("/jobs", params={"status": "lost"}).status_code == 422
 
 
 # ---- cancel and retry ----------------------------------------------------------------------------
@@ -197,7 +248,7 @@ def test_cancel_ends_a_pending_job_at_once_and_a_running_one_at_its_next_step(
     assert (answer.json()["status"], answer.json()["cancel_requested"]) == ("generating", True)
     running.go()
     job = server.until_status(first, *FINAL)
-    assert (job["status"], job["reason"]) == ("cancelled", "cancelled on request")
+    assert (job["status"], job["reason"]) == ("cancelled", "cancelled before it had ended")
     assert job["pack"] is None
 
     again = server.client.post(f"/jobs/{first}/cancel")
@@ -245,6 +296,34 @@ def test_a_full_queue_rejects_the_row_with_the_reason_and_retry_answers_503_unti
     assert server.until_status(refused, *FINAL)["status"] == "completed"
     # A refusal is no error of the server's.
     assert " ERROR " not in server.log()
+
+
+def test_a_row_whose_end_could_not_be_written_can_be_cancelled_and_retried(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def unreachable(_db: object, _change: object) -> int:
+        raise ConnectionError("the database is away")
+
+    started, go = threading.Event(), threading.Event()
+
+    def meanwhile_the_database_goes(*_: Any) -> ContentPack:
+        started.set()
+        assert go.wait(TIMEOUT)
+        raise RuntimeError("there is no telling")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(job_processor, "make_pack", meanwhile_the_database_goes)
+        job_id = client.post("/jobs/create", content="# Lost").json()["id"]
+        assert started.wait(TIMEOUT)
+        patch.setattr(job_listeners, "commit_change", unreachable)
+        go.set()
+        until(lambda: caplog.text, lambda log: "the database is away" in log)
+    until(lambda: job_listeners.live_jobs, lambda live: not live)
+    assert client.get(f"/jobs/{job_id}").json()["status"] == "generating"
+
+    assert client.post(f"/jobs/{job_id}/cancel").json()["status"] == "cancelled"
+    assert client.post(f"/jobs/{job_id}/retry").status_code == 202
+    assert finished(client, job_id)["status"] == "completed"
 
 
 # ---- requests that break off ---------------------------------------------------------------------
@@ -353,7 +432,7 @@ def test_a_row_that_was_never_submitted_is_marked_when_the_app_is_closed(
     with get_db_session() as db:
         row = JobManager(db).get(job_id)
     assert row.status == "interrupted"
-    assert row.reason == "the server was stopped before this job started"
+    assert row.reason == "the server was stopped before this job had ended"
 
 
 def test_a_run_that_was_interrupted_cannot_write_over_the_run_of_a_retry(

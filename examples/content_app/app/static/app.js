@@ -27,7 +27,8 @@ async function ask(path, options = {}) {
   let text = typeof detail === "string" ? detail : `The server answered ${answer.status}.`;
   if (Array.isArray(detail)) text = detail.map((problem) => problem.msg).join("; ");
   const after = answer.headers.get("retry-after");
-  throw new Error(capital(text) + (after ? ` Try again in ${after} seconds.` : ""));
+  if (after) text = `There is no room for the job now. Try again in ${after} seconds.`;
+  throw new Error(capital(text));
 }
 
 function announce(text) {
@@ -110,11 +111,38 @@ function add(job) {
   return item;
 }
 
+/** The status whose jobs are shown; all are if it is empty. */
+let filter = "";
+
+/** A button for each status that jobs have, and one for all. */
+function drawFilters(counts) {
+  for (const [status, count] of Object.entries(counts)) {
+    let button = $("filters").querySelector(`[data-filter="${status}"]`);
+    if (!button) {
+      button = document.createElement("button");
+      button.type = "button";
+      button.dataset.filter = status;
+      button.addEventListener("click", () => choose(status));
+      $("filters").append(button);
+    }
+    button.hidden = count === 0 && status !== filter;
+    button.textContent = `${number(count)} ${status || "in all"}`;
+    button.setAttribute("aria-pressed", String(status === filter));
+  }
+  $("filters").hidden = counts[""] === 0;
+}
+
+function choose(status) {
+  filter = status;
+  return refresh();
+}
+
 function drawAll({ jobs, counts }) {
   const list = $("jobs");
   const ids = new Set(jobs.map((job) => job.id));
   for (const [id, { element }] of shown) {
     if (!ids.has(id)) {
+      if (element.contains(document.activeElement)) $("jobs-heading").focus();
       element.remove();
       shown.delete(id);
     }
@@ -126,13 +154,14 @@ function drawAll({ jobs, counts }) {
   });
   $("loading").hidden = true;
   $("empty").hidden = jobs.length > 0;
+  $("empty").textContent = filter
+    ? `No job is ${filter}.`
+    : "No jobs yet. Paste a document, or try one of the samples.";
   const all = Object.values(counts).reduce((sum, count) => sum + count, 0);
-  $("counts").textContent = Object.entries(counts)
-    .filter(([, count]) => count > 0)
-    .map(([status, count]) => `${number(count)} ${status}`)
-    .join(" · ");
-  $("more").hidden = all <= jobs.length;
-  $("more").textContent = `The newest ${number(jobs.length)} of ${number(all)} jobs.`;
+  drawFilters({ "": all, ...counts });
+  const these = filter ? counts[filter] : all;
+  $("more").hidden = these <= jobs.length;
+  $("more").textContent = `The newest ${number(jobs.length)} of ${number(these)} jobs.`;
 }
 
 let timer;
@@ -145,7 +174,7 @@ async function refresh() {
   const turn = ++asking;
   let pause = IDLE_MS;
   try {
-    const list = await ask(`/jobs?limit=${SHOWN}`);
+    const list = await ask(`/jobs?limit=${SHOWN}${filter && `&status=${filter}`}`);
     if (turn !== asking) return; // a newer question is under way: this answer is out of date
     drawAll(list);
     if (failures > 0) announce("The server answers again.");
@@ -255,6 +284,7 @@ function chooseFile(file) {
   $("form-error").textContent = "";
 }
 
+$("text").addEventListener("input", () => { $("form-error").textContent = ""; });
 $("file").addEventListener("change", () => chooseFile($("file").files[0]));
 $("chosen-remove").addEventListener("click", () => {
   $("file").value = "";
@@ -292,8 +322,8 @@ $("form").addEventListener("submit", async (event) => {
   }
   button.disabled = false;
   button.textContent = "Create job";
-  await refresh();
   if (!created) return;
+  await choose("");
   const top = $("jobs-heading").getBoundingClientRect().top;
   if (top > 0.6 * innerHeight) $("jobs-heading").scrollIntoView(); // on a phone, it is further down
 });

@@ -122,11 +122,13 @@ def create_job(
 
 
 @router.get("")
-def list_jobs(limit: Annotated[int, Query(ge=1, le=200)] = 50) -> JobList:
-    """The newest jobs, and how many there are of each status."""
+def list_jobs(
+    limit: Annotated[int, Query(ge=1, le=200)] = 50, status: RowStatus | None = None
+) -> JobList:
+    """The newest jobs, of all or of one status, and how many there are of each."""
     with get_db_session() as db:
         manager = JobManager(db)
-        jobs = [JobSummary.model_validate(row) for row in manager.newest(limit)]
+        jobs = [JobSummary.model_validate(row) for row in manager.newest(limit, status)]
         return JobList(jobs=jobs, counts=manager.counts())
 
 
