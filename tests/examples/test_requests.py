@@ -11,12 +11,16 @@ from typing import Any
 import pytest
 from fastapi import FastAPI, Request, Response
 from fastapi.testclient import TestClient
+from sqlalchemy import Dialect, event
+from sqlalchemy.dialects import mysql, postgresql, sqlite
+from sqlalchemy.schema import CreateTable
 from starlette.middleware.base import BaseHTTPMiddleware, RequestResponseEndpoint
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from examples.content_app.app.api.content.jobs_routes import process_job_async, runner
-from examples.content_app.app.database import get_db_session
+from examples.content_app.app.database import get_db_session, get_engine
 from examples.content_app.app.main import create_app
+from examples.content_app.app.models import JobRow
 from examples.content_app.app.services.content.pack import ContentPack, make_pack
 from examples.content_app.app.services.jobs import job_listeners, job_processor
 from examples.content_app.app.services.jobs.job_manager import JobManager
@@ -156,15 +160,45 @@ def test_a_body_without_a_length_is_refused_once_it_is_too_long(client: TestClie
     assert client.get("/jobs").json()["jobs"] == []
 
 
-def test_a_title_is_made_one_line_of_text(client: TestClient) -> None:
+@pytest.fixture
+def _refuses_nul(client: TestClient) -> Iterator[None]:
+    """Makes the database refuse what PostgreSQL refuses."""
+
+    def look(_connection: object, _cursor: object, _sql: str, values: object, *_: object) -> None:
+        assert "\\x00" not in repr(values), "a NUL has reached the database"
+
+    event.listen(get_engine(), "before_cursor_execute", look)
+    yield
+    event.remove(get_engine(), "before_cursor_execute", look)
+
+
+@pytest.mark.usefixtures("_refuses_nul")
+def test_no_nul_reaches_the_database(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
     created = client.post("/jobs/create?title=%20Of%00bees%0A", content="# Else")
     assert created.json()["title"] == "Of bees"
-
-
-def test_an_id_that_a_database_would_refuse_is_not_found(client: TestClient) -> None:
     for request in (client.get("/jobs/a%00b"), client.post("/jobs/a%00b/retry")):
         answer = (request.status_code, request.json())
         assert answer == (404, {"detail": "no job has the id 'a\\x00b'"})
+
+    def fails(_source: str, _kind: str, report: Any, _check: Any) -> ContentPack:
+        report(0.5, "a\0b")
+        raise RuntimeError("a\0b")
+
+    monkeypatch.setattr(job_processor, "make_pack", fails)
+    job = finished(client, client.post("/jobs/create", content="# Of bees").json()["id"])
+    assert (job["status"], job["reason"]) == ("failed", "RuntimeError: a\\0b")
+    assert job["error"].endswith("RuntimeError: a\\0b\n")
+
+
+@pytest.mark.parametrize("dialect", [sqlite.dialect(), postgresql.dialect(), mysql.dialect()])  # type: ignore[no-untyped-call]
+def test_a_document_of_one_megabyte_fits_its_column_in_any_database(dialect: Dialect) -> None:
+    table = str(CreateTable(JobRow.metadata.tables["jobs"]).compile(dialect=dialect))
+    columns = dict(
+        line.strip(", \t").split(" ")[:2] for line in table.splitlines() if "TEXT" in line
+    )
+    long = "LONGTEXT" if dialect.name == "mysql" else "TEXT"
+    for name in ("source", "error", "article_html", "chart_svg"):
+        assert columns[name] == long
 
 
 @pytest.mark.parametrize(

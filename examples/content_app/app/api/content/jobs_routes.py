@@ -39,7 +39,7 @@ RETRY_AFTER_SECONDS = 5
 
 @runner.wrap
 def process_job_async(job_id: str) -> None:
-    """Hand a row's job to the runner, which calls this body when a slot is free."""
+    """Make the content pack of a row. A call only hands it to the runner; the body waits for a slot."""
     logger.info("🚀 BACKGROUND TASK STARTED for job %s", job_id)
     # Imported here, as in the service that this is modelled on. There, such an import failed one
     # day, before any `try`, and every job stayed pending without a word. Here it fails the job.
