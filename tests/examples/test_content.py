@@ -46,6 +46,12 @@ def test_nothing_that_a_document_says_becomes_more_than_text_and_safe_links(
         assert element.get("href", "https:").startswith("https:")
 
 
+def test_html_in_a_document_is_shown_as_text() -> None:
+    html = made("Use <b>this</b>.\n\n<script>x</script>").article_html
+    assert "Use &lt;b&gt;this&lt;/b&gt;." in html
+    assert "&lt;script&gt;x&lt;/script&gt;" in html
+
+
 def test_a_link_opens_elsewhere_and_tells_nothing() -> None:
     html = made("[home](https://example.org/)").article_html
     assert 'href="https://example.org/"' in html

@@ -138,6 +138,7 @@ def test_jobs_are_cancelled_and_a_failure_shows_its_traceback_and_can_be_retried
     page.find(f"{second} .trace").click()
     page.until_text(f"{second} .panel", lambda text: text.startswith("Traceback (most recent"))
     assert "gated_server.py" in page.text(f"{second} .traceback")
+    assert "the printer is <b>on fire</b>" in page.text(f"{second} .traceback")
 
     page.find(f"{second} .retry").click()
     gate.next().go()

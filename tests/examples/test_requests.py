@@ -1,10 +1,12 @@
 """The routes: good and bad input, cancelling, retrying, a full queue, requests that break off."""
 
 import logging
+import queue
 import socket
 import struct
 import threading
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +19,13 @@ from sqlalchemy.schema import CreateTable
 from starlette.middleware.base import BaseHTTPMiddleware, RequestResponseEndpoint
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from examples.content_app.app.api.content.jobs_routes import process_job_async, runner
+from examples.content_app.app.api.content.jobs_routes import process_job_async
 from examples.content_app.app.database import get_db_session, get_engine
 from examples.content_app.app.main import create_app
 from examples.content_app.app.models import JobRow
 from examples.content_app.app.services.content.pack import ContentPack, make_pack
-from examples.content_app.app.services.jobs import job_listeners, job_processor
+from examples.content_app.app.services.jobs import job_listeners, job_manager, job_processor
+from examples.content_app.app.services.jobs.job_listeners import interrupt_open_rows
 from examples.content_app.app.services.jobs.job_manager import JobManager
 from tests.examples.conftest import Serve
 from tests.examples.support import FINAL, TIMEOUT, Gate, until
@@ -301,6 +304,29 @@ def test_cancel_ends_a_pending_job_at_once_and_a_running_one_at_its_next_step(
 
 
 @pytest.mark.slow
+def test_a_retry_makes_the_row_as_new(serve_gated: Serve, gate: Gate) -> None:
+    server = serve_gated(CONTENT_LIMIT="1", CONTENT_DRAIN_TIMEOUT="0")
+    job_id = server.create("# First")
+    held = gate.next()
+    as_new = server.client.get("/jobs").json()["jobs"][0] | {
+        "status": "pending",
+        "started_at": None,
+    }
+    held.report(0.5, "halfway")
+    until(lambda: server.job(job_id)["percent"], lambda percent: percent == 50)
+    server.client.post(f"/jobs/{job_id}/cancel")
+    server.create("# Second")
+    held.fail("too late")
+    gate.next()  # the second has the slot: the first will have to wait
+    job = server.job(job_id)
+    assert (job["status"], job["cancel_requested"], job["percent"]) == ("failed", True, 50)
+    assert job["error"].endswith("RuntimeError: too late\n")
+
+    assert server.client.post(f"/jobs/{job_id}/retry").json() == as_new
+    assert server.job(job_id)["error"] is None
+
+
+@pytest.mark.slow
 def test_a_full_queue_rejects_the_row_with_the_reason_and_retry_answers_503_until_there_is_room(
     serve_gated: Serve, gate: Gate
 ) -> None:
@@ -469,32 +495,135 @@ def test_a_row_that_was_never_submitted_is_marked_when_the_app_is_closed(
     assert row.reason == "the server was stopped before this job had ended"
 
 
-def test_a_run_that_was_interrupted_cannot_write_over_the_run_of_a_retry(
-    app_database: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+def ignore(*_: object) -> None:
+    """In the place of what hears of the progress, and of what ends a cancelled job."""
+
+
+class HeldWork:
+    """In the place of `make_pack`: each run comes here, and does what the test says."""
+
+    def __init__(self) -> None:
+        self.runs: queue.SimpleQueue[HeldRun] = queue.SimpleQueue()
+
+    def __call__(self, source: str, kind: str, report: Any, check: Any) -> ContentPack:
+        run = HeldRun(report)
+        self.runs.put(run)
+        assert run.may_end.wait(TIMEOUT)
+        return make_pack(source, kind, ignore, ignore)
+
+    def next(self) -> "HeldRun":
+        return self.runs.get(timeout=TIMEOUT)
+
+
+class HeldRun:
+    """A run that has come as far as its work. It heeds no cancellation."""
+
+    def __init__(self, report: Any) -> None:
+        self.job = report.__self__
+        self.may_end = threading.Event()
+
+    def end(self) -> None:
+        """Let it end, and wait until its row has been written."""
+        self.may_end.set()
+        self.job.result(timeout=TIMEOUT)
+
+
+@pytest.fixture
+def work(monkeypatch: pytest.MonkeyPatch) -> HeldWork:
+    work = HeldWork()
+    monkeypatch.setattr(job_processor, "make_pack", work)
+    return work
+
+
+def stored(job_id: str) -> dict[str, Any]:
+    """All columns of a row."""
+    with get_db_session() as db:
+        row = JobManager(db).get(job_id, whole=True)
+        columns = JobRow.metadata.tables["jobs"].columns
+        return {column.key: getattr(row, column.key) for column in columns}
+
+
+def test_a_run_whose_row_was_marked_interrupted_writes_nothing_more(
+    client: TestClient, work: HeldWork
 ) -> None:
-    first_started, let_first_go = threading.Event(), threading.Event()
+    job_id = client.post("/jobs/create", content="# Once").json()["id"]
+    run = work.next()
+    interrupt_open_rows()  # as the next process does when it starts
+    before = stored(job_id)
+    assert before["status"] == "interrupted"
+    run.job.report(0.5, "late")
+    run.end()
+    assert stored(job_id) == before
 
-    def slow_the_first_time(source: str, kind: str, report: Any, check: Any) -> Any:
-        if not first_started.is_set():
-            first_started.set()
-            assert let_first_go.wait(TIMEOUT)
-            return make_pack(source, kind, lambda *_: None, lambda: None)  # deaf: goes on
-        return make_pack(source, kind, report, check)
 
-    monkeypatch.setattr(job_processor, "make_pack", slow_the_first_time)
-    try:
-        with TestClient(create_app()) as client:
-            job_id = client.post("/jobs/create", content="# Once").json()["id"]
-            assert first_started.wait(TIMEOUT)
-            runner.shutdown(timeout=0)  # the deadline of a deploy
-            assert client.get(f"/jobs/{job_id}").json()["status"] == "interrupted"
-        with TestClient(create_app()) as client:
-            assert client.post(f"/jobs/{job_id}/retry").status_code == 202
-            before = finished(client, job_id)
-            assert before["status"] == "completed"
-            let_first_go.set()
-            message = f"job {job_id} was ended meanwhile: its content pack is dropped"
-            until(lambda: caplog.text, lambda text: message in text)
-            assert client.get(f"/jobs/{job_id}").json() == before
-    finally:
-        let_first_go.set()
+def test_a_run_that_was_interrupted_cannot_write_over_the_run_of_a_retry(
+    client: TestClient, work: HeldWork
+) -> None:
+    job_id = client.post("/jobs/create", content="# Once").json()["id"]
+    late = work.next()
+    interrupt_open_rows()
+    assert client.post(f"/jobs/{job_id}/retry").status_code == 202
+    second = work.next()
+    before = stored(job_id)
+    assert (before["status"], before["percent"]) == ("generating", 0)
+
+    late.job.report(0.5, "late")
+    late.end()
+    assert stored(job_id) == before
+
+    second.end()
+    assert stored(job_id)["status"] == "completed"
+
+
+def test_a_row_that_is_submitted_twice_belongs_to_the_first_run(
+    client: TestClient, work: HeldWork
+) -> None:
+    job_id = client.post("/jobs/create", content="# Once").json()["id"]
+    first = work.next()
+    before = stored(job_id)
+
+    process_job_async(job_id).result(timeout=TIMEOUT)
+
+    assert stored(job_id) == before
+    first.end()
+    assert stored(job_id)["status"] == "completed"
+
+
+def test_a_job_that_is_submitted_while_it_is_being_cancelled_hears_of_it(
+    client: TestClient, work: HeldWork, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with get_db_session() as db:
+        job_id = JobManager(db).create_job("# Late", title="Late", kind="markdown").id
+    runs: list[HeldRun] = []
+
+    class SubmittedMeanwhile(dict[str, Any]):
+        """The look-up of who works for the row finds nobody, and a moment later it is not true."""
+
+        def get(self, key: str, default: Any = None) -> Any:
+            if runs:
+                return job_listeners.live_jobs.get(key, default)
+            process_job_async(job_id)
+            runs.append(work.next())
+            return None
+
+    monkeypatch.setattr(job_manager, "live_jobs", SubmittedMeanwhile())
+    answer = client.post(f"/jobs/{job_id}/cancel").json()
+    assert (answer["status"], answer["cancel_requested"]) == ("generating", True)
+    runs[0].end()
+
+
+def test_a_pack_is_shown_once_its_job_is_completed_and_not_before(
+    client: TestClient, work: HeldWork
+) -> None:
+    job_id = client.post("/jobs/create", content="# Of bees").json()["id"]
+    run = work.next()
+    with get_db_session() as db:
+        JobManager(db).get(job_id).pack = asdict(make_pack("Of bees", "text", ignore, ignore))
+        db.commit()
+    job = client.get(f"/jobs/{job_id}").json()
+    assert (job["status"], job["pack"], job["article_url"]) == ("generating", None, None)
+    refused = client.get(f"/jobs/{job_id}/article")
+    detail = "only a completed job has a result, this one is generating"
+    assert (refused.status_code, refused.json()) == (409, {"detail": detail})
+    run.end()
+    assert client.get(f"/jobs/{job_id}").json()["pack"]["terms"] == [{"term": "bees", "count": 1}]

@@ -1,7 +1,6 @@
 """The rows, as the routes see them: made, listed, cancelled, made ready for another try."""
 
 from collections.abc import Sequence
-from concurrent.futures import wait
 from datetime import UTC, datetime
 
 from sqlalchemy import func, select, update
@@ -75,8 +74,7 @@ class JobManager:
             job = live_jobs.get(row_id)  # submitted meanwhile
         if job is not None:
             self._change(row_id, OPEN, cancel_requested=True)
-            if job.cancel():
-                wait([job], timeout=5)  # until the listeners have written the row
+            job.cancel()
         return self.get(row_id)
 
     def _cancel_without_job(self, row_id: str, run_id: str | None) -> bool:
