@@ -120,6 +120,8 @@ def test_jobs_are_cancelled_and_a_failure_shows_its_traceback_and_can_be_retried
     page.find(f"{second} .cancel").click()
     page.until_status("Cancelled", second)
     assert page.text(f"{second} .reason") == "cancelled before it had ended"
+    # The button that had the focus is gone; it went to the job's title.
+    assert page.script("return document.activeElement.innerText") == "Second"
     page.find(f"{first} .cancel").click()
     page.until_status("Cancelling", first)
     page.find("[data-filter=generating]").click()
@@ -239,6 +241,7 @@ def test_a_phone_and_a_keyboard_are_enough(serve: Serve, browser: Chrome) -> Non
     press(Keys.ENTER)
     page.until_jobs(1)
     page.until_status("Completed")
+    assert focused() == "create"
     assert page.script(too_wide) is False
 
     page.script("document.querySelector('.job .open').focus()")

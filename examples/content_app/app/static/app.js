@@ -83,8 +83,7 @@ function draw(item, job) {
   show(".open", job.status === "completed");
   show(".trace", job.status === "failed");
   show(".retry", RETRYABLE.includes(job.status));
-  show(".cancel", open);
-  find(".cancel").disabled = stopping;
+  show(".cancel", open && !stopping);
   for (const button of element.querySelectorAll(".actions button")) {
     button.setAttribute("aria-describedby", find(".title").id);
   }
@@ -98,15 +97,15 @@ function draw(item, job) {
 
 function add(job) {
   const element = $("job-template").content.firstElementChild.cloneNode(true);
-  const item = { element, job: null };
+  const item = { element, job: null, busy: false };
   const find = (selector) => element.querySelector(selector);
   element.dataset.id = job.id;
   find(".title").id = `title-${job.id}`;
   find(".title").tabIndex = -1;
   find(".open").addEventListener("click", () => toggle(item, find(".open"), result));
   find(".trace").addEventListener("click", () => toggle(item, find(".trace"), traceback));
-  find(".cancel").addEventListener("click", () => act(item, find(".cancel"), "cancel"));
-  find(".retry").addEventListener("click", () => act(item, find(".retry"), "retry"));
+  find(".cancel").addEventListener("click", () => act(item, "cancel"));
+  find(".retry").addEventListener("click", () => act(item, "retry"));
   shown.set(job.id, item);
   return item;
 }
@@ -195,16 +194,23 @@ document.addEventListener("visibilitychange", () => {
   if (!document.hidden) refresh();
 });
 
-async function act({ element, job }, button, verb) {
-  const error = element.querySelector(".job-error");
-  button.disabled = true;
+/** Do something for a job, one thing at a time; what goes wrong is said there. The buttons are not
+ * disabled meanwhile: that would take the focus from whoever uses the keyboard. */
+async function attempt(item, action) {
+  if (item.busy) return;
+  item.busy = true;
+  const error = item.element.querySelector(".job-error");
   error.textContent = "";
   try {
-    await ask(`/jobs/${job.id}/${verb}`, { method: "POST" });
+    await action();
   } catch (problem) {
     error.textContent = problem.message;
   }
-  button.disabled = false;
+  item.busy = false;
+}
+
+async function act(item, verb) {
+  await attempt(item, () => ask(`/jobs/${item.job.id}/${verb}`, { method: "POST" }));
   await refresh();
 }
 
@@ -219,23 +225,18 @@ function close(element) {
   element.querySelector(".trace").textContent = "Show traceback";
 }
 
-async function toggle({ element, job }, button, content) {
+function toggle(item, button, content) {
+  const { element, job } = item;
   const panel = element.querySelector(".panel");
   const wasOpen = !panel.hidden;
   close(element);
   if (wasOpen) return;
-  button.disabled = true;
-  element.querySelector(".job-error").textContent = "";
-  try {
+  attempt(item, async () => {
     panel.replaceChildren(content(await ask(`/jobs/${job.id}`)));
     panel.hidden = false;
     button.setAttribute("aria-expanded", "true");
     button.textContent = button.classList.contains("open") ? "Close result" : "Hide traceback";
-  } catch (problem) {
-    element.querySelector(".job-error").textContent = problem.message;
-  }
-  button.disabled = false;
-  button.focus();
+  });
 }
 
 function result(job) {
@@ -295,6 +296,7 @@ $("chosen-remove").addEventListener("click", () => {
 $("form").addEventListener("submit", async (event) => {
   event.preventDefault();
   const button = $("create");
+  if (button.ariaDisabled === "true") return; // not `disabled`: the focus stays
   const error = $("form-error");
   const document_ = $("file").files[0] ?? $("text").value;
   error.textContent = "";
@@ -304,7 +306,7 @@ $("form").addEventListener("submit", async (event) => {
     return;
   }
   let created = false;
-  button.disabled = true;
+  button.ariaDisabled = "true";
   button.textContent = "Sending…";
   try {
     const job = await ask("/jobs/create", {
@@ -320,7 +322,7 @@ $("form").addEventListener("submit", async (event) => {
   } catch (problem) {
     error.textContent = problem.message;
   }
-  button.disabled = false;
+  button.ariaDisabled = "false";
   button.textContent = "Create job";
   if (!created) return;
   await choose("");

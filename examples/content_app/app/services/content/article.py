@@ -84,8 +84,7 @@ def make_article(source: str, kind: str, step: Step) -> Article:
 def _parser(kind: str, step: Step) -> MarkdownIt:
     if kind == "markdown":
         parser = MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"])
-        # An image would be fetched from wherever the document says; its text stays.
-        parser.disable(["image", "html_block", "html_inline"])
+        parser.disable("image")  # it would be fetched from wherever the document says
     else:
         parser = MarkdownIt("zero")  # paragraphs, and nothing else
     # These two rules match nothing: they are where the parser can be watched and stopped.
