@@ -84,6 +84,7 @@ def test_key_terms_count_a_word_with_its_kin_and_leave_stop_words_out() -> None:
         ("Es war einmal ein König, der hatte eine Tochter, und die war schön.", "de"),
         ("Il était une fois un roi qui avait une fille, et elle était belle.", "fr"),
         ("Había una vez un rey que tenía una hija, y ella era muy hermosa.", "es"),
+        ("هذا نص عربي قصير للاختبار.", "und"),
         ("Once there was a king who had a daughter, and she was fair.", "en"),
     ],
 )

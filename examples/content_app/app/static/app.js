@@ -239,15 +239,20 @@ function toggle(item, button, content) {
   });
 }
 
+function duration(minutes) {
+  if (minutes < 60) return minutes === 1 ? "1 minute" : `${minutes} minutes`;
+  return `${number(Math.floor(minutes / 60))} h ${minutes % 60} min`;
+}
+
 function result(job) {
   const { pack } = job;
   const panel = $("result-template").content.cloneNode(true);
   const find = (selector) => panel.querySelector(selector);
-  find(".reading").textContent = pack.reading_minutes === 1 ? "1 minute" : `${number(pack.reading_minutes)} minutes`;
+  find(".reading").textContent = duration(pack.reading_minutes);
   find(".words").textContent = number(pack.words);
   find(".sentences").textContent = number(pack.sentences);
-  find(".language").textContent =
-    new Intl.DisplayNames(["en"], { type: "language" }).of(pack.language) ?? pack.language;
+  const names = new Intl.DisplayNames(["en"], { type: "language" });
+  find(".language").textContent = pack.language === "und" ? "Unknown" : names.of(pack.language);
   const sentences = pack.summary.length ? pack.summary : ["The document has no sentences to quote."];
   find(".summary").append(
     ...sentences.map((sentence) => {
