@@ -6,6 +6,7 @@ import os
 import socket
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 
 import uvicorn
 
@@ -67,7 +68,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         # Open requests get this long before the jobs' own time to drain begins.
         timeout_graceful_shutdown=2,
     )
-    AnnouncingServer(config).run(sockets=[listen(chosen.host, chosen.port)])
+    with suppress(KeyboardInterrupt):  # the server raises it again once the jobs have drained
+        AnnouncingServer(config).run(sockets=[listen(chosen.host, chosen.port)])
 
 
 if __name__ == "__main__":

@@ -46,6 +46,12 @@ def test_nothing_that_a_document_says_becomes_more_than_text_and_safe_links(
         assert element.get("href", "https:").startswith("https:")
 
 
+def test_html_in_a_document_is_shown_as_text() -> None:
+    html = made("Use <b>this</b>.\n\n<script>x</script>").article_html
+    assert "Use &lt;b&gt;this&lt;/b&gt;." in html
+    assert "&lt;script&gt;x&lt;/script&gt;" in html
+
+
 def test_a_link_opens_elsewhere_and_tells_nothing() -> None:
     html = made("[home](https://example.org/)").article_html
     assert 'href="https://example.org/"' in html
@@ -54,11 +60,11 @@ def test_a_link_opens_elsewhere_and_tells_nothing() -> None:
 
 
 def test_the_chart_holds_names_as_text_whatever_they_are() -> None:
-    name = "</text><script>&'\""
+    name = "</text><a>&'\""
     tree = ElementTree.fromstring(bar_chart([(name, 3), ("plain", 1)]))
     texts = [element.text for element in tree.iter("{http://www.w3.org/2000/svg}text")]
     assert texts == [name, "3", "plain", "1"]
-    assert not list(tree.iter("{http://www.w3.org/2000/svg}script"))
+    assert not list(tree.iter("{http://www.w3.org/2000/svg}a"))
 
 
 def test_plain_text_is_not_read_as_markdown() -> None:
@@ -78,6 +84,7 @@ def test_key_terms_count_a_word_with_its_kin_and_leave_stop_words_out() -> None:
         ("Es war einmal ein König, der hatte eine Tochter, und die war schön.", "de"),
         ("Il était une fois un roi qui avait une fille, et elle était belle.", "fr"),
         ("Había una vez un rey que tenía una hija, y ella era muy hermosa.", "es"),
+        ("هذا نص عربي قصير للاختبار.", "und"),
         ("Once there was a king who had a daughter, and she was fair.", "en"),
     ],
 )

@@ -62,7 +62,7 @@ def test_what_a_killed_process_left_open_is_marked_when_the_next_one_starts(
 
     assert after.counts() == {"interrupted": 4}
     job = after.client.get("/jobs").json()["jobs"][0]
-    assert job["reason"] == "the server was stopped while this job was open"
+    assert job["reason"] == "the server was stopped before this job had ended"
     # And each can be tried again.
     assert after.client.post(f"/jobs/{job['id']}/retry").status_code == 202
     gate.next().go()

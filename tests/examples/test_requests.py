@@ -1,24 +1,31 @@
 """The routes: good and bad input, cancelling, retrying, a full queue, requests that break off."""
 
 import logging
+import queue
 import socket
 import struct
 import threading
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fastapi import FastAPI, Request, Response
 from fastapi.testclient import TestClient
+from sqlalchemy import Dialect, event
+from sqlalchemy.dialects import mysql, postgresql, sqlite
+from sqlalchemy.schema import CreateTable
 from starlette.middleware.base import BaseHTTPMiddleware, RequestResponseEndpoint
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from examples.content_app.app.api.content.jobs_routes import process_job_async, runner
-from examples.content_app.app.database import get_db_session
+from examples.content_app.app.api.content.jobs_routes import process_job_async
+from examples.content_app.app.database import get_db_session, get_engine
 from examples.content_app.app.main import create_app
-from examples.content_app.app.services.content.pack import make_pack
-from examples.content_app.app.services.jobs import job_processor
+from examples.content_app.app.models import JobRow
+from examples.content_app.app.services.content.pack import ContentPack, make_pack
+from examples.content_app.app.services.jobs import job_listeners, job_manager, job_processor
+from examples.content_app.app.services.jobs.job_listeners import interrupt_open_rows
 from examples.content_app.app.services.jobs.job_manager import JobManager
 from tests.examples.conftest import Serve
 from tests.examples.support import FINAL, TIMEOUT, Gate, until
@@ -156,6 +163,47 @@ def test_a_body_without_a_length_is_refused_once_it_is_too_long(client: TestClie
     assert client.get("/jobs").json()["jobs"] == []
 
 
+@pytest.fixture
+def _refuses_nul(client: TestClient) -> Iterator[None]:
+    """Makes the database refuse what PostgreSQL refuses."""
+
+    def look(_connection: object, _cursor: object, _sql: str, values: object, *_: object) -> None:
+        assert "\\x00" not in repr(values), "a NUL has reached the database"
+
+    event.listen(get_engine(), "before_cursor_execute", look)
+    yield
+    event.remove(get_engine(), "before_cursor_execute", look)
+
+
+@pytest.mark.usefixtures("_refuses_nul")
+def test_no_nul_reaches_the_database(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    created = client.post("/jobs/create?title=%20Of%00bees%0A", content="# Else")
+    assert created.json()["title"] == "Of bees"
+    for request in (client.get("/jobs/a%00b"), client.post("/jobs/a%00b/retry")):
+        answer = (request.status_code, request.json())
+        assert answer == (404, {"detail": "no job has the id 'a\\x00b'"})
+
+    def fails(_source: str, _kind: str, report: Any, _check: Any) -> ContentPack:
+        report(0.5, "a\0b")
+        raise RuntimeError("a\0b")
+
+    monkeypatch.setattr(job_processor, "make_pack", fails)
+    job = finished(client, client.post("/jobs/create", content="# Of bees").json()["id"])
+    assert (job["status"], job["reason"]) == ("failed", "RuntimeError: a\\0b")
+    assert job["error"].endswith("RuntimeError: a\\0b\n")
+
+
+@pytest.mark.parametrize("dialect", [sqlite.dialect(), postgresql.dialect(), mysql.dialect()])  # type: ignore[no-untyped-call]
+def test_a_document_of_one_megabyte_fits_its_column_in_any_database(dialect: Dialect) -> None:
+    table = str(CreateTable(JobRow.metadata.tables["jobs"]).compile(dialect=dialect))
+    columns = dict(
+        line.strip(", \t").split(" ")[:2] for line in table.splitlines() if "TEXT" in line
+    )
+    long = "LONGTEXT" if dialect.name == "mysql" else "TEXT"
+    for name in ("source", "error", "article_html", "chart_svg"):
+        assert columns[name] == long
+
+
 @pytest.mark.parametrize(
     ("method", "path"),
     [
@@ -175,6 +223,46 @@ def test_another_site_cannot_post(client: TestClient) -> None:
     headers = {"Sec-Fetch-Site": "cross-site", "Content-Type": "text/plain"}
     assert client.post("/jobs/create", content="x", headers=headers).status_code == 403
     assert client.get("/jobs").json()["jobs"] == []
+
+
+# ---- the life of a job ---------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_the_log_says_that_a_task_has_started_when_it_has_a_slot_and_not_before(
+    serve_gated: Serve, gate: Gate
+) -> None:
+    server = serve_gated(CONTENT_LIMIT="1")
+    server.create("# First")
+    running = gate.next()
+    waiting = server.create("# Second")
+    server.until_status(waiting, "pending")
+    started = f"🚀 BACKGROUND TASK STARTED for job {waiting}"
+    called = f"🎬 process_job called for: {waiting}"
+    assert started not in server.log()
+
+    running.go()
+    held = gate.next()
+    assert held.row_id == waiting
+    assert started in server.log()
+    assert called not in server.log()
+
+    held.go()
+    server.until_status(waiting, "completed")
+    assert called in server.log()
+
+
+def test_the_list_can_be_of_one_status(client: TestClient) -> None:
+    completed = client.post("/jobs/create", content="# Done").json()["id"]
+    finished(client, completed)
+    with get_db_session() as db:
+        pending = JobManager(db).create_job("# Waits", title="Waits", kind="markdown").id
+
+    for status, ids in (("completed", [completed]), ("pending", [pending]), ("failed", [])):
+        answer = client.get("/jobs", params={"status": status}).json()
+        assert [job["id"] for job in answer["jobs"]] == ids
+        assert (answer["counts"]["completed"], answer["counts"]["pending"]) == (1, 1)
+    assert client.get("/jobs", params={"status": "lost"}).status_code == 422
 
 
 # ---- cancel and retry ----------------------------------------------------------------------------
@@ -197,7 +285,7 @@ def test_cancel_ends_a_pending_job_at_once_and_a_running_one_at_its_next_step(
     assert (answer.json()["status"], answer.json()["cancel_requested"]) == ("generating", True)
     running.go()
     job = server.until_status(first, *FINAL)
-    assert (job["status"], job["reason"]) == ("cancelled", "cancelled on request")
+    assert (job["status"], job["reason"]) == ("cancelled", "cancelled before it had ended")
     assert job["pack"] is None
 
     again = server.client.post(f"/jobs/{first}/cancel")
@@ -213,6 +301,29 @@ def test_cancel_ends_a_pending_job_at_once_and_a_running_one_at_its_next_step(
     result = server.client.post(f"/jobs/{third}/retry")
     detail = "a job can be retried when it is failed, cancelled, interrupted or rejected, not "
     assert (result.status_code, result.json()) == (409, {"detail": detail + "completed"})
+
+
+@pytest.mark.slow
+def test_a_retry_makes_the_row_as_new(serve_gated: Serve, gate: Gate) -> None:
+    server = serve_gated(CONTENT_LIMIT="1", CONTENT_DRAIN_TIMEOUT="0")
+    job_id = server.create("# First")
+    held = gate.next()
+    as_new = server.client.get("/jobs").json()["jobs"][0] | {
+        "status": "pending",
+        "started_at": None,
+    }
+    held.report(0.5, "halfway")
+    until(lambda: server.job(job_id)["percent"], lambda percent: percent == 50)
+    server.client.post(f"/jobs/{job_id}/cancel")
+    server.create("# Second")
+    held.fail("too late")
+    gate.next()  # the second has the slot: the first will have to wait
+    job = server.job(job_id)
+    assert (job["status"], job["cancel_requested"], job["percent"]) == ("failed", True, 50)
+    assert job["error"].endswith("RuntimeError: too late\n")
+
+    assert server.client.post(f"/jobs/{job_id}/retry").json() == as_new
+    assert server.job(job_id)["error"] is None
 
 
 @pytest.mark.slow
@@ -245,6 +356,34 @@ def test_a_full_queue_rejects_the_row_with_the_reason_and_retry_answers_503_unti
     assert server.until_status(refused, *FINAL)["status"] == "completed"
     # A refusal is no error of the server's.
     assert " ERROR " not in server.log()
+
+
+def test_a_row_whose_end_could_not_be_written_can_be_cancelled_and_retried(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def unreachable(_db: object, _change: object) -> int:
+        raise ConnectionError("the database is away")
+
+    started, go = threading.Event(), threading.Event()
+
+    def meanwhile_the_database_goes(*_: Any) -> ContentPack:
+        started.set()
+        assert go.wait(TIMEOUT)
+        raise RuntimeError("there is no telling")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(job_processor, "make_pack", meanwhile_the_database_goes)
+        job_id = client.post("/jobs/create", content="# Lost").json()["id"]
+        assert started.wait(TIMEOUT)
+        patch.setattr(job_listeners, "commit_change", unreachable)
+        go.set()
+        until(lambda: caplog.text, lambda log: "the database is away" in log)
+    until(lambda: job_listeners.live_jobs, lambda live: not live)
+    assert client.get(f"/jobs/{job_id}").json()["status"] == "generating"
+
+    assert client.post(f"/jobs/{job_id}/cancel").json()["status"] == "cancelled"
+    assert client.post(f"/jobs/{job_id}/retry").status_code == 202
+    assert finished(client, job_id)["status"] == "completed"
 
 
 # ---- requests that break off ---------------------------------------------------------------------
@@ -353,35 +492,138 @@ def test_a_row_that_was_never_submitted_is_marked_when_the_app_is_closed(
     with get_db_session() as db:
         row = JobManager(db).get(job_id)
     assert row.status == "interrupted"
-    assert row.reason == "the server was stopped before this job started"
+    assert row.reason == "the server was stopped before this job had ended"
+
+
+def ignore(*_: object) -> None:
+    """In the place of what hears of the progress, and of what ends a cancelled job."""
+
+
+class HeldWork:
+    """In the place of `make_pack`: each run comes here, and does what the test says."""
+
+    def __init__(self) -> None:
+        self.runs: queue.SimpleQueue[HeldRun] = queue.SimpleQueue()
+
+    def __call__(self, source: str, kind: str, report: Any, check: Any) -> ContentPack:
+        run = HeldRun(report)
+        self.runs.put(run)
+        assert run.may_end.wait(TIMEOUT)
+        return make_pack(source, kind, ignore, ignore)
+
+    def next(self) -> "HeldRun":
+        return self.runs.get(timeout=TIMEOUT)
+
+
+class HeldRun:
+    """A run that has come as far as its work. It heeds no cancellation."""
+
+    def __init__(self, report: Any) -> None:
+        self.job = report.__self__
+        self.may_end = threading.Event()
+
+    def end(self) -> None:
+        """Let it end, and wait until its row has been written."""
+        self.may_end.set()
+        self.job.result(timeout=TIMEOUT)
+
+
+@pytest.fixture
+def work(monkeypatch: pytest.MonkeyPatch) -> HeldWork:
+    work = HeldWork()
+    monkeypatch.setattr(job_processor, "make_pack", work)
+    return work
+
+
+def stored(job_id: str) -> dict[str, Any]:
+    """All columns of a row."""
+    with get_db_session() as db:
+        row = JobManager(db).get(job_id, whole=True)
+        columns = JobRow.metadata.tables["jobs"].columns
+        return {column.key: getattr(row, column.key) for column in columns}
+
+
+def test_a_run_whose_row_was_marked_interrupted_writes_nothing_more(
+    client: TestClient, work: HeldWork
+) -> None:
+    job_id = client.post("/jobs/create", content="# Once").json()["id"]
+    run = work.next()
+    interrupt_open_rows()  # as the next process does when it starts
+    before = stored(job_id)
+    assert before["status"] == "interrupted"
+    run.job.report(0.5, "late")
+    run.end()
+    assert stored(job_id) == before
 
 
 def test_a_run_that_was_interrupted_cannot_write_over_the_run_of_a_retry(
-    app_database: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    client: TestClient, work: HeldWork
 ) -> None:
-    first_started, let_first_go = threading.Event(), threading.Event()
+    job_id = client.post("/jobs/create", content="# Once").json()["id"]
+    late = work.next()
+    interrupt_open_rows()
+    assert client.post(f"/jobs/{job_id}/retry").status_code == 202
+    second = work.next()
+    before = stored(job_id)
+    assert (before["status"], before["percent"]) == ("generating", 0)
 
-    def slow_the_first_time(source: str, kind: str, report: Any, check: Any) -> Any:
-        if not first_started.is_set():
-            first_started.set()
-            assert let_first_go.wait(TIMEOUT)
-            return make_pack(source, kind, lambda *_: None, lambda: None)  # deaf: goes on
-        return make_pack(source, kind, report, check)
+    late.job.report(0.5, "late")
+    late.end()
+    assert stored(job_id) == before
 
-    monkeypatch.setattr(job_processor, "make_pack", slow_the_first_time)
-    try:
-        with TestClient(create_app()) as client:
-            job_id = client.post("/jobs/create", content="# Once").json()["id"]
-            assert first_started.wait(TIMEOUT)
-            runner.shutdown(timeout=0)  # the deadline of a deploy
-            assert client.get(f"/jobs/{job_id}").json()["status"] == "interrupted"
-        with TestClient(create_app()) as client:
-            assert client.post(f"/jobs/{job_id}/retry").status_code == 202
-            before = finished(client, job_id)
-            assert before["status"] == "completed"
-            let_first_go.set()
-            message = f"job {job_id} was ended meanwhile: its content pack is dropped"
-            until(lambda: caplog.text, lambda text: message in text)
-            assert client.get(f"/jobs/{job_id}").json() == before
-    finally:
-        let_first_go.set()
+    second.end()
+    assert stored(job_id)["status"] == "completed"
+
+
+def test_a_row_that_is_submitted_twice_belongs_to_the_first_run(
+    client: TestClient, work: HeldWork
+) -> None:
+    job_id = client.post("/jobs/create", content="# Once").json()["id"]
+    first = work.next()
+    before = stored(job_id)
+
+    process_job_async(job_id).result(timeout=TIMEOUT)
+
+    assert stored(job_id) == before
+    first.end()
+    assert stored(job_id)["status"] == "completed"
+
+
+def test_a_job_that_is_submitted_while_it_is_being_cancelled_hears_of_it(
+    client: TestClient, work: HeldWork, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with get_db_session() as db:
+        job_id = JobManager(db).create_job("# Late", title="Late", kind="markdown").id
+    runs: list[HeldRun] = []
+
+    class SubmittedMeanwhile(dict[str, Any]):
+        """The look-up of who works for the row finds nobody, and a moment later it is not true."""
+
+        def get(self, key: str, default: Any = None) -> Any:
+            if runs:
+                return job_listeners.live_jobs.get(key, default)
+            process_job_async(job_id)
+            runs.append(work.next())
+            return None
+
+    monkeypatch.setattr(job_manager, "live_jobs", SubmittedMeanwhile())
+    answer = client.post(f"/jobs/{job_id}/cancel").json()
+    assert (answer["status"], answer["cancel_requested"]) == ("generating", True)
+    runs[0].end()
+
+
+def test_a_pack_is_shown_once_its_job_is_completed_and_not_before(
+    client: TestClient, work: HeldWork
+) -> None:
+    job_id = client.post("/jobs/create", content="# Of bees").json()["id"]
+    run = work.next()
+    with get_db_session() as db:
+        JobManager(db).get(job_id).pack = asdict(make_pack("Of bees", "text", ignore, ignore))
+        db.commit()
+    job = client.get(f"/jobs/{job_id}").json()
+    assert (job["status"], job["pack"], job["article_url"]) == ("generating", None, None)
+    refused = client.get(f"/jobs/{job_id}/article")
+    detail = "only a completed job has a result, this one is generating"
+    assert (refused.status_code, refused.json()) == (409, {"detail": detail})
+    run.end()
+    assert client.get(f"/jobs/{job_id}").json()["pack"]["terms"] == [{"term": "bees", "count": 1}]

@@ -1,5 +1,6 @@
 """`python -m examples.content_app`: what it prints, and what it says when it cannot start."""
 
+import signal
 import socket
 import subprocess
 import sys
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.examples.conftest import Serve
-from tests.examples.support import environment
+from tests.examples.support import TIMEOUT, environment
 
 
 def run(folder: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -32,6 +33,15 @@ def test_it_prints_its_address_and_where_its_database_is(serve: Serve, tmp_path:
     assert server.client.get("/health").json() == {"status": "ok"}
     assert server.next_line() == f"Database:    {tmp_path / 'content_app.db'}\n"
     assert (tmp_path / "content_app.db").exists()
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_it_without_a_traceback(serve: Serve) -> None:
+    server = serve()
+    server.process.send_signal(signal.SIGINT)
+    assert server.process.wait(TIMEOUT) == 0
+    assert "Application shutdown complete" in server.log()
+    assert "Traceback" not in server.log()
 
 
 @pytest.mark.slow

@@ -33,15 +33,12 @@ PAGE_POLICY = (
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     """Tables and leftovers first; then the runner, which drains when the server is stopped."""
     await run_in_threadpool(Base.metadata.create_all, get_engine())
-    left = await run_in_threadpool(
-        interrupt_open_rows, "the server was stopped while this job was open"
-    )
-    if left:
+    if left := await run_in_threadpool(interrupt_open_rows):
         logger.warning("%d jobs of an earlier process are marked interrupted", left)
     async with jobs_routes.runner.lifespan(app):
         yield
     # What is open now was never handed to the runner, or its listener could not write.
-    await run_in_threadpool(interrupt_open_rows, "the server was stopped before this job started")
+    await run_in_threadpool(interrupt_open_rows)
 
 
 class SafeHeaders:

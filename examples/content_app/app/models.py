@@ -6,6 +6,7 @@ from typing import Any
 from uuid import uuid4
 
 from sqlalchemy import JSON, String, Text
+from sqlalchemy.dialects.mysql import LONGTEXT
 from sqlalchemy.orm import Mapped, mapped_column
 
 from examples.content_app.app.database import Base, UtcDateTime
@@ -29,6 +30,10 @@ OPEN = (RowStatus.PENDING, RowStatus.GENERATING)
 RETRYABLE = (RowStatus.FAILED, RowStatus.CANCELLED, RowStatus.INTERRUPTED, RowStatus.REJECTED)
 
 
+LONG = Text().with_variant(LONGTEXT(), "mysql", "mariadb")
+"""Text of any length; what MySQL calls so ends at 64 kB."""
+
+
 class JobRow(Base):
     """A row of `jobs`. Every change of `status` is guarded by the status that it starts from."""
 
@@ -40,7 +45,7 @@ class JobRow(Base):
     size: Mapped[int]
     status: Mapped[str] = mapped_column(String(12), default=RowStatus.PENDING, index=True)
     percent: Mapped[int] = mapped_column(default=0)
-    stage: Mapped[str] = mapped_column(String(100), default="")
+    stage: Mapped[str] = mapped_column(Text, default="")
     reason: Mapped[str | None] = mapped_column(Text)
     """Why the row is failed, cancelled, interrupted or rejected, in a line or two."""
     cancel_requested: Mapped[bool] = mapped_column(default=False)
@@ -58,9 +63,9 @@ class JobRow(Base):
     """
 
     # Large, so loaded only when asked for.
-    source: Mapped[str] = mapped_column(Text, deferred=True)
-    error: Mapped[str | None] = mapped_column(Text, deferred=True)
+    source: Mapped[str] = mapped_column(LONG, deferred=True)
+    error: Mapped[str | None] = mapped_column(LONG, deferred=True)
     """The traceback of a failed run."""
     pack: Mapped[dict[str, Any] | None] = mapped_column(JSON, deferred=True)
-    article_html: Mapped[str | None] = mapped_column(Text, deferred=True)
-    chart_svg: Mapped[str | None] = mapped_column(Text, deferred=True)
+    article_html: Mapped[str | None] = mapped_column(LONG, deferred=True)
+    chart_svg: Mapped[str | None] = mapped_column(LONG, deferred=True)

@@ -27,7 +27,8 @@ async function ask(path, options = {}) {
   let text = typeof detail === "string" ? detail : `The server answered ${answer.status}.`;
   if (Array.isArray(detail)) text = detail.map((problem) => problem.msg).join("; ");
   const after = answer.headers.get("retry-after");
-  throw new Error(capital(text) + (after ? ` Try again in ${after} seconds.` : ""));
+  if (after) text = `There is no room for the job now. Try again in ${after} seconds.`;
+  throw new Error(capital(text));
 }
 
 function announce(text) {
@@ -82,8 +83,7 @@ function draw(item, job) {
   show(".open", job.status === "completed");
   show(".trace", job.status === "failed");
   show(".retry", RETRYABLE.includes(job.status));
-  show(".cancel", open);
-  find(".cancel").disabled = stopping;
+  show(".cancel", open && !stopping);
   for (const button of element.querySelectorAll(".actions button")) {
     button.setAttribute("aria-describedby", find(".title").id);
   }
@@ -97,17 +97,43 @@ function draw(item, job) {
 
 function add(job) {
   const element = $("job-template").content.firstElementChild.cloneNode(true);
-  const item = { element, job: null };
+  const item = { element, job: null, busy: false };
   const find = (selector) => element.querySelector(selector);
   element.dataset.id = job.id;
   find(".title").id = `title-${job.id}`;
   find(".title").tabIndex = -1;
   find(".open").addEventListener("click", () => toggle(item, find(".open"), result));
   find(".trace").addEventListener("click", () => toggle(item, find(".trace"), traceback));
-  find(".cancel").addEventListener("click", () => act(item, find(".cancel"), "cancel"));
-  find(".retry").addEventListener("click", () => act(item, find(".retry"), "retry"));
+  find(".cancel").addEventListener("click", () => act(item, "cancel"));
+  find(".retry").addEventListener("click", () => act(item, "retry"));
   shown.set(job.id, item);
   return item;
+}
+
+/** The status whose jobs are shown; all are if it is empty. */
+let filter = "";
+
+/** A button for each status that jobs have, and one for all. */
+function drawFilters(counts) {
+  for (const [status, count] of Object.entries(counts)) {
+    let button = $("filters").querySelector(`[data-filter="${status}"]`);
+    if (!button) {
+      button = document.createElement("button");
+      button.type = "button";
+      button.dataset.filter = status;
+      button.addEventListener("click", () => choose(status));
+      $("filters").append(button);
+    }
+    button.hidden = count === 0 && status !== filter;
+    button.textContent = `${number(count)} ${status || "in all"}`;
+    button.setAttribute("aria-pressed", String(status === filter));
+  }
+  $("filters").hidden = counts[""] === 0;
+}
+
+function choose(status) {
+  filter = status;
+  return refresh();
 }
 
 function drawAll({ jobs, counts }) {
@@ -115,6 +141,7 @@ function drawAll({ jobs, counts }) {
   const ids = new Set(jobs.map((job) => job.id));
   for (const [id, { element }] of shown) {
     if (!ids.has(id)) {
+      if (element.contains(document.activeElement)) $("jobs-heading").focus();
       element.remove();
       shown.delete(id);
     }
@@ -126,13 +153,14 @@ function drawAll({ jobs, counts }) {
   });
   $("loading").hidden = true;
   $("empty").hidden = jobs.length > 0;
+  $("empty").textContent = filter
+    ? `No job is ${filter}.`
+    : "No jobs yet. Paste a document, or try one of the samples.";
   const all = Object.values(counts).reduce((sum, count) => sum + count, 0);
-  $("counts").textContent = Object.entries(counts)
-    .filter(([, count]) => count > 0)
-    .map(([status, count]) => `${number(count)} ${status}`)
-    .join(" · ");
-  $("more").hidden = all <= jobs.length;
-  $("more").textContent = `The newest ${number(jobs.length)} of ${number(all)} jobs.`;
+  drawFilters({ "": all, ...counts });
+  const these = filter ? counts[filter] : all;
+  $("more").hidden = these <= jobs.length;
+  $("more").textContent = `The newest ${number(jobs.length)} of ${number(these)} jobs.`;
 }
 
 let timer;
@@ -145,7 +173,7 @@ async function refresh() {
   const turn = ++asking;
   let pause = IDLE_MS;
   try {
-    const list = await ask(`/jobs?limit=${SHOWN}`);
+    const list = await ask(`/jobs?limit=${SHOWN}${filter && `&status=${filter}`}`);
     if (turn !== asking) return; // a newer question is under way: this answer is out of date
     drawAll(list);
     if (failures > 0) announce("The server answers again.");
@@ -166,16 +194,23 @@ document.addEventListener("visibilitychange", () => {
   if (!document.hidden) refresh();
 });
 
-async function act({ element, job }, button, verb) {
-  const error = element.querySelector(".job-error");
-  button.disabled = true;
+/** Do something for a job, one thing at a time; what goes wrong is said there. The buttons are not
+ * disabled meanwhile: that would take the focus from whoever uses the keyboard. */
+async function attempt(item, action) {
+  if (item.busy) return;
+  item.busy = true;
+  const error = item.element.querySelector(".job-error");
   error.textContent = "";
   try {
-    await ask(`/jobs/${job.id}/${verb}`, { method: "POST" });
+    await action();
   } catch (problem) {
     error.textContent = problem.message;
   }
-  button.disabled = false;
+  item.busy = false;
+}
+
+async function act(item, verb) {
+  await attempt(item, () => ask(`/jobs/${item.job.id}/${verb}`, { method: "POST" }));
   await refresh();
 }
 
@@ -190,34 +225,34 @@ function close(element) {
   element.querySelector(".trace").textContent = "Show traceback";
 }
 
-async function toggle({ element, job }, button, content) {
+function toggle(item, button, content) {
+  const { element, job } = item;
   const panel = element.querySelector(".panel");
   const wasOpen = !panel.hidden;
   close(element);
   if (wasOpen) return;
-  button.disabled = true;
-  element.querySelector(".job-error").textContent = "";
-  try {
+  attempt(item, async () => {
     panel.replaceChildren(content(await ask(`/jobs/${job.id}`)));
     panel.hidden = false;
     button.setAttribute("aria-expanded", "true");
     button.textContent = button.classList.contains("open") ? "Close result" : "Hide traceback";
-  } catch (problem) {
-    element.querySelector(".job-error").textContent = problem.message;
-  }
-  button.disabled = false;
-  button.focus();
+  });
+}
+
+function duration(minutes) {
+  if (minutes < 60) return minutes === 1 ? "1 minute" : `${minutes} minutes`;
+  return `${number(Math.floor(minutes / 60))} h ${minutes % 60} min`;
 }
 
 function result(job) {
   const { pack } = job;
   const panel = $("result-template").content.cloneNode(true);
   const find = (selector) => panel.querySelector(selector);
-  find(".reading").textContent = pack.reading_minutes === 1 ? "1 minute" : `${number(pack.reading_minutes)} minutes`;
+  find(".reading").textContent = duration(pack.reading_minutes);
   find(".words").textContent = number(pack.words);
   find(".sentences").textContent = number(pack.sentences);
-  find(".language").textContent =
-    new Intl.DisplayNames(["en"], { type: "language" }).of(pack.language) ?? pack.language;
+  const names = new Intl.DisplayNames(["en"], { type: "language" });
+  find(".language").textContent = pack.language === "und" ? "Unknown" : names.of(pack.language);
   const sentences = pack.summary.length ? pack.summary : ["The document has no sentences to quote."];
   find(".summary").append(
     ...sentences.map((sentence) => {
@@ -255,6 +290,7 @@ function chooseFile(file) {
   $("form-error").textContent = "";
 }
 
+$("text").addEventListener("input", () => { $("form-error").textContent = ""; });
 $("file").addEventListener("change", () => chooseFile($("file").files[0]));
 $("chosen-remove").addEventListener("click", () => {
   $("file").value = "";
@@ -265,6 +301,7 @@ $("chosen-remove").addEventListener("click", () => {
 $("form").addEventListener("submit", async (event) => {
   event.preventDefault();
   const button = $("create");
+  if (button.ariaDisabled === "true") return; // not `disabled`: the focus stays
   const error = $("form-error");
   const document_ = $("file").files[0] ?? $("text").value;
   error.textContent = "";
@@ -274,7 +311,7 @@ $("form").addEventListener("submit", async (event) => {
     return;
   }
   let created = false;
-  button.disabled = true;
+  button.ariaDisabled = "true";
   button.textContent = "Sending…";
   try {
     const job = await ask("/jobs/create", {
@@ -290,10 +327,10 @@ $("form").addEventListener("submit", async (event) => {
   } catch (problem) {
     error.textContent = problem.message;
   }
-  button.disabled = false;
+  button.ariaDisabled = "false";
   button.textContent = "Create job";
-  await refresh();
   if (!created) return;
+  await choose("");
   const top = $("jobs-heading").getBoundingClientRect().top;
   if (top > 0.6 * innerHeight) $("jobs-heading").scrollIntoView(); // on a phone, it is further down
 });

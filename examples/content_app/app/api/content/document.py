@@ -38,7 +38,8 @@ async def posted_document(
     kind = _kind(request)
     body = await _body(request)
     source = _decoded(body)
-    return Document(title=" ".join(title.split()) or first_line(source), kind=kind, source=source)
+    title = " ".join(title.replace("\0", " ").split())  # a NUL is what some databases refuse
+    return Document(title=title or first_line(source), kind=kind, source=source)
 
 
 def _kind(request: Request) -> str:

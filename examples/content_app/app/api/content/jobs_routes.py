@@ -39,7 +39,7 @@ RETRY_AFTER_SECONDS = 5
 
 @runner.wrap
 def process_job_async(job_id: str) -> None:
-    """Hand a row's job to the runner, which calls this body when a slot is free."""
+    """Make the content pack of a row. A call only hands it to the runner; the body waits for a slot."""
     logger.info("🚀 BACKGROUND TASK STARTED for job %s", job_id)
     # Imported here, as in the service that this is modelled on. There, such an import failed one
     # day, before any `try`, and every job stayed pending without a word. Here it fails the job.
@@ -122,11 +122,13 @@ def create_job(
 
 
 @router.get("")
-def list_jobs(limit: Annotated[int, Query(ge=1, le=200)] = 50) -> JobList:
-    """The newest jobs, and how many there are of each status."""
+def list_jobs(
+    limit: Annotated[int, Query(ge=1, le=200)] = 50, status: RowStatus | None = None
+) -> JobList:
+    """The newest jobs, of all or of one status, and how many there are of each."""
     with get_db_session() as db:
         manager = JobManager(db)
-        jobs = [JobSummary.model_validate(row) for row in manager.newest(limit)]
+        jobs = [JobSummary.model_validate(row) for row in manager.newest(limit, status)]
         return JobList(jobs=jobs, counts=manager.counts())
 
 

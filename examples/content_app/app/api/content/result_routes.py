@@ -22,7 +22,7 @@ _ARTICLE = """<!doctype html>
 <title>{title}</title>
 <link rel="stylesheet" href="/static/article.css">
 </head>
-<body>
+<body dir="auto">
 {article}
 </body>
 </html>

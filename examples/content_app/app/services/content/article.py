@@ -84,8 +84,7 @@ def make_article(source: str, kind: str, step: Step) -> Article:
 def _parser(kind: str, step: Step) -> MarkdownIt:
     if kind == "markdown":
         parser = MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"])
-        # An image would be fetched from wherever the document says; its text stays.
-        parser.disable(["image", "html_block", "html_inline"])
+        parser.disable("image")  # it would be fetched from wherever the document says
     else:
         parser = MarkdownIt("zero")  # paragraphs, and nothing else
     # These two rules match nothing: they are where the parser can be watched and stopped.
@@ -97,16 +96,20 @@ def _parser(kind: str, step: Step) -> MarkdownIt:
         step(0.3 * line / max(state.lineMax, 1))
         return False
 
-    def watch_inline(_state: StateInline, _silent: bool) -> bool:
-        step(-1)
+    parsed, length = 0, 1  # characters: of the blocks before this one, and of all
+
+    def watch_inline(state: StateInline, _silent: bool) -> bool:
+        step(0.3 + 0.4 * (parsed + state.pos) / length)
         return False
 
     def parse_inline(state: StateCore) -> None:
-        for number, token in enumerate(state.tokens):
-            if token.type == "inline":
-                token.children = []
-                state.md.inline.parse(token.content, state.md, state.env, token.children)
-            step(0.3 + 0.4 * (number + 1) / len(state.tokens))
+        nonlocal parsed, length
+        blocks = [token for token in state.tokens if token.type == "inline"]
+        length = sum(len(block.content) for block in blocks)
+        for block in blocks:
+            block.children = []
+            state.md.inline.parse(block.content, state.md, state.env, block.children)
+            parsed += len(block.content)
 
     parser.block.ruler.before(first_block, "watch", watch_block, everywhere)
     parser.inline.ruler.before(first_inline, "watch", watch_inline)

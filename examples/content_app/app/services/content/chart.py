@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from xml.etree import ElementTree
 
 _ROW = 30
-_WIDTH = 420  # not much more than a phone's, lest it be shrunk until nobody can read it
-_LABELS = 150
-_LONGEST_LABEL = 18
+_WIDTH = 360  # not much more than a phone's, lest it be shrunk until nobody can read it
+_LABELS = 130
+_LONGEST_LABEL = 16
 _STYLE = """
 text { font: 14px system-ui, sans-serif; fill: #24292f; }
 .bar { fill: #3d6fb4; }

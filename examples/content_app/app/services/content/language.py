@@ -19,6 +19,9 @@ LANGUAGES = {
 }
 """The languages that are told apart, as codes and as the libraries' names."""
 
+UNKNOWN = "und"
+"""The code for a language that is none of these."""
+
 _WORD = re.compile(r"\w+(?:['\u2019]\w+)*")
 _STRETCH = re.compile(r"(?s).{1,4000}(?=\s|\Z)|.{1,4000}")
 
@@ -42,18 +45,23 @@ def sentences(paragraph: str, language: str) -> Iterator[str]:
 
 
 def guess_language(lower_words: Sequence[str]) -> str:
-    """The language whose stop words are the most frequent in a sample; English if none is."""
+    """The language whose stop words are the most frequent in a sample; `UNKNOWN` if none is."""
     sample = lower_words[:5000]
-    return max(LANGUAGES, key=lambda code: sum(word in stop_set(code) for word in sample))
+    found = {code: sum(word in stop_set(code) for word in sample) for code in LANGUAGES}
+    return max(found, key=found.__getitem__) if any(found.values()) else UNKNOWN
 
 
 @cache
 def stop_set(language: str) -> frozenset[str]:
     """The words of a language that say nothing about a text's subject."""
+    if language == UNKNOWN:
+        return frozenset()
     return frozenset(word.casefold() for word in stop_words.get_stop_words(language))
 
 
 def stems(distinct_words: Sequence[str], language: str) -> list[str]:
     """The stems of some words, in order: what "job" and "jobs" have in common."""
+    if language == UNKNOWN:
+        return list(distinct_words)
     stemmer = snowballstemmer.stemmer(LANGUAGES[language])
     return list(stemmer.stemWords(distinct_words))

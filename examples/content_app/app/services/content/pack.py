@@ -55,7 +55,8 @@ class Watch:
     """Passes on a step's progress, ten times a second at most, and watches the time.
 
     `check` is called many times a second, so that a cancelled job ends soon; a document of one
-    single 1 MB paragraph can keep a library busy for some seconds in between. Raises `DocumentTooComplex` after `MAX_SECONDS`: no document holds a slot for longer.
+    single 1 MB paragraph can keep a library busy for some seconds in between. Raises
+    `DocumentTooComplex` after `MAX_SECONDS`: no document holds a slot for longer.
     """
 
     def __init__(self, report: Report, check: Callable[[], None]) -> None:
@@ -67,18 +68,17 @@ class Watch:
         self._report_after = 0.0
 
     def stage(self, start: float, end: float, name: str) -> Callable[[float], None]:
-        """A callable that takes a stage's own fraction; below 0 means "still at it"."""
+        """A callable that takes a stage's own fraction, 0 to 1."""
 
         def step(fraction: float) -> None:
             self._calls += 1
             if self._calls % 64 == 0:
                 self._look()
-            if fraction >= 0:
-                percent = int(100 * (start + (end - start) * min(fraction, 1.0)))
-                if percent > self._percent and monotonic() >= self._report_after:
-                    self._percent = percent
-                    self._report_after = monotonic() + SECONDS_BETWEEN_REPORTS
-                    self._report(percent / 100, name)
+            percent = int(100 * (start + (end - start) * min(fraction, 1.0)))
+            if percent > self._percent and monotonic() >= self._report_after:
+                self._percent = percent
+                self._report_after = monotonic() + SECONDS_BETWEEN_REPORTS
+                self._report(percent / 100, name)
 
         self._look()
         step(0.0)

@@ -32,9 +32,15 @@ def record_status(event: JobEvent) -> None:
     row_id = str(event.args[0])
     if event.status is JobStatus.PENDING:
         live_jobs[row_id] = current_job()
-    elif event.status.is_final and (job := live_jobs.get(row_id)) and job.id == event.job_id:
-        del live_jobs[row_id]
+    try:
+        _write_status(event, row_id)
+    finally:
+        # Last, so that who finds an open row without a live job knows that nothing will follow.
+        if event.status.is_final and (job := live_jobs.get(row_id)) and job.id == event.job_id:
+            del live_jobs[row_id]
 
+
+def _write_status(event: JobEvent, row_id: str) -> None:
     change = update(JobRow).where(JobRow.id == row_id, JobRow.status.in_(OPEN))
     if event.previous is None:
         # Accepted or refused: the run takes the row, if none has and nobody has cancelled it.
@@ -49,7 +55,7 @@ def record_status(event: JobEvent) -> None:
     if event.status is JobStatus.SUCCEEDED:
         change = change.values(percent=100)
     elif event.status is JobStatus.FAILED and event.failure:
-        change = change.values(error=event.failure.traceback)
+        change = change.values(error=_storable(event.failure.traceback))
     with get_db_session() as db:
         commit_change(db, change)
 
@@ -67,7 +73,10 @@ def record_progress(event: JobEvent) -> None:
                 JobRow.run_id == event.job_id,
                 JobRow.status == RowStatus.GENERATING,
             )
-            .values(percent=int(100 * event.progress.fraction), stage=event.progress.message),
+            .values(
+                percent=round(100 * event.progress.fraction),
+                stage=_storable(event.progress.message),
+            ),
         )
 
 
@@ -75,15 +84,20 @@ def _reason(event: JobEvent) -> str | None:
     if event.status is JobStatus.SUCCEEDED:
         return None
     if event.status is JobStatus.CANCELLED:
-        return "cancelled on request"
+        return "cancelled before it had ended"
     if event.failure is None:
         return event.status.value
     if event.status is JobStatus.FAILED:
-        return f"{event.failure.type}: {event.failure.message}"
+        return _storable(f"{event.failure.type}: {event.failure.message}")
     return event.failure.message
 
 
-def interrupt_open_rows(reason: str) -> int:
+def _storable(text: str) -> str:
+    """What an exception says may hold a NUL, which PostgreSQL refuses."""
+    return text.replace("\0", "\\0")
+
+
+def interrupt_open_rows() -> int:
     """Mark every row that is not final `interrupted`; how many there were.
 
     For the start of the app, and for its end. Right for one process only: jobs live in the memory
@@ -97,7 +111,10 @@ def interrupt_open_rows(reason: str) -> int:
             update(JobRow)
             .where(JobRow.status.in_(OPEN))
             .values(
-                status=RowStatus.INTERRUPTED, reason=reason, stage="", finished_at=datetime.now(UTC)
+                status=RowStatus.INTERRUPTED,
+                reason="the server was stopped before this job had ended",
+                stage="",
+                finished_at=datetime.now(UTC),
             ),
         )
 

@@ -1,7 +1,6 @@
 """The rows, as the routes see them: made, listed, cancelled, made ready for another try."""
 
 from collections.abc import Sequence
-from concurrent.futures import wait
 from datetime import UTC, datetime
 
 from sqlalchemy import func, select, update
@@ -43,16 +42,16 @@ class JobManager:
         query = select(JobRow).where(JobRow.id == row_id).execution_options(populate_existing=True)
         if whole:
             query = query.options(undefer("*"))
-        row = self._db.scalar(query)
+        # What is no id is not looked for: it may be what the database refuses.
+        row = self._db.scalar(query) if row_id.isalnum() else None
         if row is None:
             raise UnknownJob(f"no job has the id {row_id[:64]!r}")
         return row
 
-    def newest(self, limit: int) -> Sequence[JobRow]:
-        """The newest rows, newest first, without their large columns."""
-        return self._db.scalars(
-            select(JobRow).order_by(JobRow.created_at.desc(), JobRow.id).limit(limit)
-        ).all()
+    def newest(self, limit: int, status: RowStatus | None = None) -> Sequence[JobRow]:
+        """The newest rows, of all or of one status, newest first, without their large columns."""
+        query = select(JobRow).order_by(JobRow.created_at.desc(), JobRow.id).limit(limit)
+        return self._db.scalars(query.where(JobRow.status == status) if status else query).all()
 
     def counts(self) -> dict[str, int]:
         """How many rows there are of each status; zero for those that none has."""
@@ -70,20 +69,27 @@ class JobManager:
             raise WrongStatus(
                 f"a job can be cancelled while pending or generating, not {row.status}"
             )
-        if not self._cancel_unsubmitted(row_id) and (job := live_jobs.get(row_id)):
+        job = live_jobs.get(row_id)
+        if job is None and not self._cancel_without_job(row_id, row.run_id):
+            job = live_jobs.get(row_id)  # submitted meanwhile
+        if job is not None:
             self._change(row_id, OPEN, cancel_requested=True)
-            if job.cancel():
-                wait([job], timeout=5)  # until the listeners have written the row
+            job.cancel()
         return self.get(row_id)
 
-    def _cancel_unsubmitted(self, row_id: str) -> bool:
-        """The moment between the row's insertion and its background task, which then finds it so."""
+    def _cancel_without_job(self, row_id: str, run_id: str | None) -> bool:
+        """End a row that no live job works for.
+
+        Its background task has not submitted it yet, and will find it so; or its job has ended,
+        and the database was not to be reached at that moment.
+        """
         change = (
             update(JobRow)
-            .where(JobRow.id == row_id, JobRow.status == RowStatus.PENDING, JobRow.run_id.is_(None))
+            .where(JobRow.id == row_id, JobRow.status.in_(OPEN), JobRow.run_id == run_id)
             .values(
                 status=RowStatus.CANCELLED,
-                reason="cancelled on request",
+                reason="cancelled before it had ended",
+                stage="",
                 finished_at=datetime.now(UTC),
             )
         )
@@ -94,6 +100,7 @@ class JobManager:
 
         Raises `UnknownJob`; `WrongStatus` if the row is completed, or not final.
         """
+        self.get(row_id)
         if not self._change(
             row_id,
             RETRYABLE,

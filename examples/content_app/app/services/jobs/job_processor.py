@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from boundedjobs import current_job
 from examples.content_app.app.database import commit_change
-from examples.content_app.app.models import JobRow, RowStatus
+from examples.content_app.app.models import OPEN, JobRow
 from examples.content_app.app.services.content.pack import make_pack
 
 logger = logging.getLogger(__name__)
@@ -44,7 +44,7 @@ class JobProcessor:
             .where(
                 JobRow.id == job_id,
                 JobRow.run_id == job.id,
-                JobRow.status == RowStatus.GENERATING,
+                JobRow.status.in_(OPEN),
             )
             .values(
                 article_html=figures.pop("article_html"),
