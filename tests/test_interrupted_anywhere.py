@@ -51,7 +51,7 @@ def signal_points(code: CodeType) -> frozenset[int]:
         if after:
             points.add(instruction.offset)
         after = instruction.opname == "RESUME" or instruction.opname.startswith("CALL")
-        if instruction.opname.startswith("JUMP_BACKWARD"):
+        if instruction.opname == "JUMP_BACKWARD":  # and not JUMP_BACKWARD_NO_INTERRUPT
             points.add(instruction.argval)
     return frozenset(points)
 
