@@ -52,7 +52,7 @@ def signal_points(code: CodeType) -> frozenset[int]:
             points.add(instruction.offset)
         after = instruction.opname == "RESUME" or instruction.opname.startswith("CALL")
         if instruction.opname == "JUMP_BACKWARD":  # and not JUMP_BACKWARD_NO_INTERRUPT
-            points.add(instruction.argval)
+            points.add(instruction.offset)
     return frozenset(points)
 
 

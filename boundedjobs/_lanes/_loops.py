@@ -6,7 +6,6 @@ import asyncio
 import sys
 from collections import deque
 from collections.abc import Callable, Coroutine
-from contextlib import suppress
 from contextvars import Context
 from threading import RLock, Thread
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -139,8 +138,9 @@ class LoopLane:
             self._done_with(errand)
 
     def _done_with(self, errand: Errand) -> None:
-        with self._lock, suppress(ValueError):
-            self._inbox.remove(errand)
+        with self._lock:
+            if errand in self._inbox:  # it is not, if the lane was abandoned meanwhile
+                self._inbox.remove(errand)
 
     def _forget(self, task: asyncio.Task[None]) -> None:
         errand = self._tasks.pop(task, None)
