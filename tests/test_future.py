@@ -280,6 +280,19 @@ def test_raising_again_and_again_does_not_grow_the_traceback() -> None:
     assert lengths == [lengths[0]] * 5
 
 
+def test_raising_what_exception_returns_does_not_grow_the_traceback() -> None:
+    with BoundedRunner(1) as runner:
+        job = runner.submit(fail)
+        lengths: list[int] = []
+        for _ in range(5):
+            exc = job.exception(TIMEOUT)
+            assert exc is not None
+            lengths.append(len(traceback.extract_tb(exc.__traceback__)))
+            with pytest.raises(ValueError):
+                raise exc
+    assert lengths == [1] * 5
+
+
 def test_awaiting_again_and_again_does_not_grow_the_traceback() -> None:
     async def main() -> list[int]:
         lengths = []

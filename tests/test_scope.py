@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import contextlib
+import itertools
 import logging
 import math
 import threading
@@ -16,6 +17,7 @@ from fastapi import BackgroundTasks, FastAPI
 from fastapi.testclient import TestClient
 
 from boundedjobs import BoundedRunner, Job, JobCancelled, JobEvent, JobStatus, RunnerClosed
+from tests.blocking import let_in
 from tests.gates import TIMEOUT, Gate
 
 CLOSED = "^cannot schedule new futures after shutdown$"
@@ -169,6 +171,23 @@ def test_entering_anew_ends_the_wait_of_a_closing_that_is_under_way(gate: Gate) 
 
 
 # async with, aclose
+
+
+def test_who_enters_while_another_thread_leaves_is_not_closed_under() -> None:
+    def use() -> None:
+        with runner:
+            assert left.wait(TIMEOUT)
+            runner.submit(nothing).result(TIMEOUT)
+
+    for number in itertools.count(1):
+        runner, left = BoundedRunner(1), threading.Event()
+        with let_in(number, use) as outcome, runner:
+            pass
+        left.set()
+        if not outcome:
+            break
+        outcome[0].result(TIMEOUT)
+    assert number > 5
 
 
 def test_leaving_async_with_waits_for_all_jobs_and_does_not_block_the_loop(gate: Gate) -> None:
