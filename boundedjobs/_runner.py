@@ -202,7 +202,7 @@ class BoundedRunner(Scope):
         """
         may_wait = running_loop() is None and not self._core.is_inside()
 
-        def offer(args: tuple[Any, ...], *, may_wait: bool) -> Job[Any] | None:
+        def offer(args: tuple[Any, ...], may_wait: bool) -> Job[Any] | None:
             job = self._job(fn, args, {}, None, self._listeners)
             verdict = self._core.submit(job, may_wait=may_wait)
             if verdict is Verdict.CLOSED:

@@ -1009,6 +1009,14 @@ def test_map_of_coroutine_functions_yields_what_they_return() -> None:
     assert results == [1, 2, 3, 4]
 
 
+@both
+def test_map_draws_no_more_than_zip_does(make: Make) -> None:
+    first = iter(range(9))
+    with make(2) as executor:
+        assert list(executor.map(pow, first, [2, 2])) == [0, 1]
+    assert next(first) == 3
+
+
 def test_map_on_a_loop_s_thread_does_not_wait_for_room() -> None:
     async def main() -> list[int]:
         async with BoundedRunner(1, max_pending=1) as runner:
