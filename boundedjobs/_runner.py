@@ -18,7 +18,7 @@ from typing import (
 
 from boundedjobs import _checks
 from boundedjobs._admission import Verdict
-from boundedjobs._callables import Kind, kind_of, name_of
+from boundedjobs._callables import Kind, kind_of, name_of, shown
 from boundedjobs._core import Core
 from boundedjobs._here import running_loop
 from boundedjobs._job import Job
@@ -85,7 +85,8 @@ class BoundedRunner(Scope):
         if max_pending is not None:
             max_pending = _checks.whole("max_pending", max_pending, 0)
         if when_full not in ("reject", "wait"):
-            raise ValueError(f"when_full must be 'reject' or 'wait', got {when_full!r}")
+            error = ValueError if isinstance(when_full, str) else TypeError
+            raise error(f"when_full must be 'reject' or 'wait', got {when_full!r}")
         self._listeners = Listeners(on_status, on_progress)
         self._when_full = when_full
         core = Core(_checks.text("name", name) or "runner", limit, max_pending)
@@ -167,8 +168,7 @@ class BoundedRunner(Scope):
             TypeError: `fn` is not callable, or a generator function.
         """
         name = _checks.text("name", name)
-        more = Listeners(on_status, on_progress)
-        listeners = self._listeners + more if more else self._listeners
+        listeners = self._listeners + Listeners(on_status, on_progress)
         if fn is None:
             return partial(self.wrap, name=name, on_status=on_status, on_progress=on_progress)
         if isinstance(fn, classmethod | staticmethod):
@@ -178,12 +178,15 @@ class BoundedRunner(Scope):
             )
         kind = kind_of(fn)
         if kind in _NOT_RUNNABLE:
-            raise TypeError(f"fn must be a function to run, got {fn!r}: {_NOT_RUNNABLE[kind]}")
+            raise TypeError(f"fn must be a function to run, got {shown(fn)}: {_NOT_RUNNABLE[kind]}")
 
         def submit(*args: Any, **kwargs: Any) -> Job[Any]:
             return self._submit(fn, args, kwargs, name, listeners)
 
-        return wraps(fn)(submit)
+        wrapped = wraps(fn)(submit)
+        for mark in ("_is_coroutine_marker", "_is_coroutine"):  # of inspect, and of asyncio
+            vars(wrapped).pop(mark, None)  # what it returns is no coroutine
+        return wrapped
 
     def map(
         self,

@@ -1429,7 +1429,11 @@ def test_a_job_that_fails_while_another_thread_tells_its_progress_comes_to_its_e
         (0, "0"),
         (False, "False"),
         ([1], "1"),
-        ("print", "'p'"),
+        ("print", "'print'"),
+        ("", "''"),
+        (b"", "b''"),
+        ({}, "{}"),
+        ({"on_status": print}, "{'on_status': <built-in function print>}"),
         ([print, None], "None"),
     ],
 )
@@ -1445,18 +1449,18 @@ def test_a_listener_that_can_not_be_called_is_a_type_error_at_construction(
 
 
 def test_a_generator_function_is_no_listener() -> None:
-    def generator(event: JobEvent) -> Iterator[None]:
+    def generator(secret: str, event: JobEvent) -> Iterator[None]:
         yield
 
-    async def async_generator(event: JobEvent) -> Any:
+    async def async_generator(secret: str, event: JobEvent) -> Any:
         yield
 
     for listener in (generator, async_generator):
         with pytest.raises(TypeError) as caught:
-            BoundedRunner(1, on_status=listener)
+            BoundedRunner(1, on_status=functools.partial(listener, "secret"))
         assert str(caught.value) == (
             "on_status must be a callable that takes one JobEvent, or several of them, "
-            f"got {listener!r}"
+            f"got {listener.__qualname__!r}"
         )
 
 
