@@ -28,8 +28,8 @@ def results(
 ) -> Iterator[Any]:
     """Submit all now, or (unless `may_wait`) what there is room for; yield the results."""
     deadline = None if timeout is None else monotonic() + timeout
-    source: Iterator[tuple[Any, ...]] = zip(*iterables, strict=False)
-    items = source
+    # Within a chain, for at its end `zip` would draw from the first iterable again if asked again.
+    items = source = chain(zip(*iterables, strict=False))
     jobs: deque[Job[Any]] = deque()
 
     def submit(may_wait: bool) -> None:
@@ -41,7 +41,6 @@ def results(
                 items = chain([args], source)
                 return
             jobs.append(job)
-        items = iter(())  # asked again, `zip` would draw from the first iterable again
 
     def wait_for_room() -> None:
         # Others fill the runner, and this thread must not wait if that can't end.

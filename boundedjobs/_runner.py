@@ -3,18 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
-from concurrent.futures import Future
 from contextvars import copy_context
 from functools import partial, wraps
-from typing import (
-    Any,
-    Literal,
-    NoReturn,
-    ParamSpec,
-    TypeVar,
-    Unpack,
-    overload,
-)
+from typing import Any, Literal, NoReturn, Unpack, overload
 
 from boundedjobs import _checks
 from boundedjobs._admission import Verdict
@@ -26,12 +17,8 @@ from boundedjobs._listeners import Listener, Listeners
 from boundedjobs._maps import results
 from boundedjobs._process import watch
 from boundedjobs._scope import Scope
-from boundedjobs._wrapping import WrapOptions, Wrapper
-from boundedjobs.errors import NotRunnable
-
-P = ParamSpec("P")
-T = TypeVar("T")
-F = TypeVar("F", bound=Future[Any])
+from boundedjobs._wrapping import F, P, T, WrapOptions, Wrapper
+from boundedjobs.errors import BoundedJobsError, NotRunnable
 
 _NOT_RUNNABLE = {
     Kind.NOT_CALLABLE: "it is not callable",
@@ -209,7 +196,7 @@ class BoundedRunner(Scope):
             job = self._job(fn, args, {}, None, self._listeners)
             verdict = self._core.submit(job, may_wait=may_wait)
             if verdict is Verdict.CLOSED:
-                self._refuse(job, verdict)
+                self._refuse(job, self._core.refusal(job, verdict, ""))
             return job if verdict is Verdict.ACCEPTED else None
 
         return results(self._core, offer, iterables, timeout, may_wait=may_wait)
@@ -230,7 +217,7 @@ class BoundedRunner(Scope):
         )
         verdict = self._core.submit(job, may_wait=not hint)
         if verdict is not Verdict.ACCEPTED:
-            self._refuse(job, verdict, hint)
+            self._refuse(job, self._core.refusal(job, verdict, hint))
         return job
 
     def _job(
@@ -250,16 +237,11 @@ class BoundedRunner(Scope):
         job._loop = running_loop()
         job._is_async = kind is Kind.ASYNC
         if kind in _NOT_RUNNABLE:
-            error = NotRunnable(f"{job.name!r} can't be run: {_NOT_RUNNABLE[kind]}", job=job)
-            core.refuse(job, error)
-            try:
-                raise error
-            finally:
-                del error  # its traceback refers to this frame
+            why = f"{job.name!r} can't be run: {_NOT_RUNNABLE[kind]}"
+            self._refuse(job, NotRunnable(why, job=job))
         return job
 
-    def _refuse(self, job: Job[Any], verdict: Verdict, hint: str = "") -> NoReturn:
-        error = self._core.refusal(job, verdict, hint)
+    def _refuse(self, job: Job[Any], error: BoundedJobsError) -> NoReturn:
         self._core.refuse(job, error)
         try:
             raise error
