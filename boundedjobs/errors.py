@@ -2,7 +2,8 @@
 
 Every error derives from `BoundedJobsError` and, where the standard library has the
 notion, from its class too, so that code written for `concurrent.futures`, `queue` or
-`TimeoutError` goes on working.
+`TimeoutError` goes on working. Copied or pickled, an error goes without the job that it
+carries: that stays in its process.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ class BoundedJobsError(Exception):
 
 
 class _Refused(BoundedJobsError):
-    """A job was not accepted. Copied or pickled, it goes without the job, which stays here."""
+    """A job was not accepted."""
 
     job: Job[Any] | None
 
