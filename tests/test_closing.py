@@ -864,6 +864,15 @@ def test_a_deadline_is_kept_to_where_no_thread_can_be_started_for_it(
     assert heard.statuses() == ["pending", "running", "interrupted"]
 
 
+def test_a_job_may_close_its_runner_with_a_deadline_where_no_thread_can_be_started_for_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    runner = BoundedRunner(1)
+    monkeypatch.setattr("boundedjobs._closing.Thread", OutOfThreads)
+    job = runner.submit(runner.shutdown, wait=False, timeout=0)
+    assert isinstance(job.exception(TIMEOUT), JobInterrupted)
+
+
 # Where waiting for the closing could never end
 
 

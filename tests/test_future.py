@@ -9,6 +9,7 @@ import asyncio
 import concurrent.futures
 import contextlib
 import gc
+import itertools
 import re
 import sys
 import threading
@@ -31,6 +32,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, get_origin
 import pytest
 
 from boundedjobs import BoundedRunner, Job, JobCancelled, JobStatus
+from tests.blocking import MOMENT, let_in
 from tests.gates import TIMEOUT, AsyncGate, Gate, Heard
 
 if TYPE_CHECKING:
@@ -1126,6 +1128,30 @@ def test_awaiting_a_job_gives_its_result() -> None:
             return await job, await job
 
     assert asyncio.run(main()) == (7, 7)
+
+
+def test_an_await_ends_whenever_the_job_ends_while_it_begins() -> None:
+    async def main(number: int) -> bool:
+        gate, in_time = Gate(), True
+
+        def rescue() -> None:  # it waits already
+            nonlocal in_time
+            in_time = False
+            gate.open()
+
+        job = runner.submit(gate, 7)
+
+        def end() -> None:
+            gate.open()
+            job.result(TIMEOUT)
+
+        asyncio.get_running_loop().call_later(3 * MOMENT, rescue)
+        with let_in(number, end):
+            assert await job == 7
+        return in_time
+
+    with BoundedRunner(1) as runner:
+        assert next(number for number in itertools.count(1) if not asyncio.run(main(number))) > 5
 
 
 def test_awaiting_raises_what_was_raised() -> None:
