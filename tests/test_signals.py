@@ -557,7 +557,7 @@ def within_a_step(hook: Callable[[], object], step: Callable[[], object]) -> Any
 
 
 def test_calls_from_within_a_step_of_the_runner_are_done_in_order_when_it_is_over() -> None:
-    heard, progress, gate = Heard(), Heard(), AsyncGate()
+    heard, progress, gate, said = Heard(), Heard(), AsyncGate(), list[bool]()
     runner = BoundedRunner(2, on_status=heard, on_progress=progress)
 
     async def main() -> None:
@@ -568,6 +568,10 @@ def test_calls_from_within_a_step_of_the_runner_are_done_in_order_when_it_is_ove
                 held.report(0.5)
                 runner.wrap(nothing, name="later")()
                 assert runner.wrap(nothing, name="dropped")().cancel()
+                other = runner.wrap(nothing, name="dropped elsewhere")()
+                thread = threading.Thread(target=lambda: said.append(other.cancel()))
+                thread.start()
+                thread.join(TIMEOUT)
                 with pytest.raises(NotRunnable):
                     runner.submit(7)  # type: ignore[call-overload]  # the point
                 assert held.cancel()
@@ -585,6 +589,8 @@ def test_calls_from_within_a_step_of_the_runner_are_done_in_order_when_it_is_ove
     assert heard.statuses("held") == ["pending", "running", "cancelled"]
     assert heard.statuses("later") == ["pending", "running", "succeeded"]
     assert heard.statuses("dropped") == ["pending", "cancelled"]
+    assert heard.statuses("dropped elsewhere") == ["pending", "cancelled"]
+    assert said == [True]
     assert heard.statuses("int") == heard.statuses("late") == ["rejected"]
 
 
