@@ -558,7 +558,17 @@ def within_a_step(hook: Callable[[], object], step: Callable[[], object]) -> Any
 
 def test_calls_from_within_a_step_of_the_runner_are_done_in_order_when_it_is_over() -> None:
     heard, progress, gate, said = Heard(), Heard(), AsyncGate(), list[bool]()
-    runner = BoundedRunner(2, on_status=heard, on_progress=progress)
+    over, all_done = threading.Event(), threading.Event()
+
+    def late_is_refused(event: JobEvent) -> None:
+        if event.name == "late":
+            all_done.set()
+
+    def reported(event: JobEvent) -> None:  # the first that is done: the others wait for it
+        progress(event)
+        assert over.wait(TIMEOUT)
+
+    runner = BoundedRunner(2, on_status=[heard, late_is_refused], on_progress=reported)
 
     async def main() -> None:
         async with runner:
@@ -579,9 +589,11 @@ def test_calls_from_within_a_step_of_the_runner_are_done_in_order_when_it_is_ove
                 late = runner.wrap(nothing, name="late")()
                 assert late.status is JobStatus.PENDING
                 assert heard.statuses() == ["pending", "running", "pending"]
+                over.set()
 
             await asyncio.to_thread(gate.wait_for)
             await within_a_step(hook, lambda: runner.submit(gate))
+            assert await asyncio.to_thread(all_done.wait, TIMEOUT)
             gate.open()
 
     run_on_loop(main())
