@@ -89,6 +89,11 @@ def name_of(fn: Any) -> str:
     return name if isinstance(name, str) else type(fn).__qualname__
 
 
+def shown(fn: object) -> str:
+    """What an error says of `fn`: of a callable its name, for its repr may show arguments."""
+    return repr(name_of(fn) if callable(fn) else fn)
+
+
 def _unwrapped(fn: Any) -> Any:
     """The function within partials and bound methods."""
     while True:

@@ -92,7 +92,7 @@ def attempt(fn: Callable[..., object], *args: object) -> Exception | None:
 
 
 def capture(exc: BaseException, phase: Phase) -> Failure:
-    """`exc` as a `Failure`; the runner's own outer frames are cut from its traceback.
+    """`exc` as a `Failure`; the runner's own outer frames are cut from its tracebacks.
 
     Never raises: an exception that can't be shown is described as far as it goes.
     """
@@ -108,6 +108,7 @@ def capture(exc: BaseException, phase: Phase) -> Failure:
             max_group_width=sys.maxsize,
             max_group_depth=sys.maxsize,
         )
+        _hide_own_frames(shown)
         message, text = str(shown), "".join(shown.format())
     except BaseException as problem:  # noqa: BLE001 - user code: __notes__, a linecache loader
         message = f"<could not be shown: {type_name(type(problem))}>"
@@ -149,6 +150,17 @@ def _trimmed(tb: TracebackType | None) -> TracebackType | None:
     while tb is not None and tb.tb_frame.f_code.co_filename.startswith(_FOLDER):
         tb = tb.tb_next
     return tb
+
+
+def _hide_own_frames(shown: TracebackException) -> None:
+    """The same for the texts of its causes, its contexts and the members of its group."""
+    todo: list[TracebackException | None] = [shown]
+    while todo:
+        each = todo.pop()
+        if each is not None:
+            while each.stack and each.stack[0].filename.startswith(_FOLDER):
+                del each.stack[0]
+            todo += [each.__cause__, each.__context__, *(each.exceptions or ())]
 
 
 def _location(tb: TracebackType | None) -> str:

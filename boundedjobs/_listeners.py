@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
-from boundedjobs._callables import Kind, close_coroutine, kind_of, must_be_awaited
+from boundedjobs._callables import Kind, close_coroutine, kind_of, must_be_awaited, shown
 from boundedjobs._event import JobEvent
 from boundedjobs._failure import OneByOne
 from boundedjobs._here import running_loop
@@ -17,6 +17,8 @@ Listener = Callable[[JobEvent], object]
 
 Hearers = tuple[tuple[Listener, ...], tuple[Listener, ...]]
 """Who hears one kind of event: the sync listeners, then the async ones. Empty if nobody does."""
+
+_NOT_SEVERAL = (str, bytes, Mapping)  # iterables, of what is no listener
 
 
 class Listeners:
@@ -31,9 +33,6 @@ class Listeners:
     ) -> None:
         self.on_status = _checked("on_status", on_status)
         self.on_progress = _checked("on_progress", on_progress)
-
-    def __bool__(self) -> bool:
-        return any((*self.on_status, *self.on_progress))
 
     def has_async(self) -> bool:
         """Whether one of them needs an event loop."""
@@ -118,18 +117,18 @@ def _checked(parameter: str, given: Listener | Iterable[Listener] | None) -> Hea
     listeners: list[Any] = [given]
     if given is None:
         listeners = []
-    elif not callable(given) and hasattr(given, "__iter__"):
+    elif isinstance(given, Iterable) and not (callable(given) or isinstance(given, _NOT_SEVERAL)):
         listeners = list(given)
+    hearers: dict[Kind, list[Listener]] = {Kind.SYNC: [], Kind.ASYNC: []}
     for listener in listeners:
-        if kind_of(listener) in (Kind.NOT_CALLABLE, Kind.GENERATOR):
+        kind = kind_of(listener)
+        if kind not in hearers:
             raise TypeError(
                 f"{parameter} must be a callable that takes one JobEvent, or several of them, "
-                f"got {listener!r}"
+                f"got {shown(listener)}"
             )
-    kinds = [kind_of(each) for each in listeners]
-    sync = [each for each, kind in zip(listeners, kinds, strict=True) if kind is Kind.SYNC]
-    others = [each for each, kind in zip(listeners, kinds, strict=True) if kind is Kind.ASYNC]
-    return (tuple(sync), tuple(others))
+        hearers[kind].append(listener)
+    return (tuple(hearers[Kind.SYNC]), tuple(hearers[Kind.ASYNC]))
 
 
 def _joined(first: Hearers, second: Hearers) -> Hearers:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
-from functools import partial
-from itertools import islice
+from itertools import chain, islice
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -14,11 +13,9 @@ if TYPE_CHECKING:
     from boundedjobs._core import Core
     from boundedjobs._job import Job
 
-
-class Offer(Protocol):
-    """Submits one call; returns None, and nobody has heard of it, if the runner is full."""
-
-    def __call__(self, args: tuple[Any, ...], *, may_wait: bool) -> Job[Any] | None: ...
+    # Submits one call, and may wait for room to do so if the flag says so; None, and nobody
+    # has heard of it, if the runner is full.
+    Offer = Callable[[tuple[Any, ...], bool], Job[Any] | None]
 
 
 def results(
@@ -31,59 +28,45 @@ def results(
 ) -> Iterator[Any]:
     """Submit all now, or (unless `may_wait`) what there is room for; yield the results."""
     deadline = None if timeout is None else monotonic() + timeout
-    # What is drawn is submitted before the next is drawn; at most one is held.
-    items = zip(*iterables, strict=False)
-    held: deque[tuple[Any, ...]] = deque()
+    # Within a chain, for at its end `zip` would draw from the first iterable again if asked again.
+    items = source = chain(zip(*iterables, strict=False))
     jobs: deque[Job[Any]] = deque()
-    submit = partial(_submit_some, offer, items, held, jobs)
-    submit(may_wait=may_wait)
-    return _yield_results(core, offer, submit, held, jobs, deadline)
 
+    def submit(may_wait: bool) -> None:
+        # What is drawn is submitted before the next is drawn; at most one is put back.
+        nonlocal items
+        for args in items:
+            job = offer(args, may_wait)
+            if job is None:
+                items = chain([args], source)
+                return
+            jobs.append(job)
 
-def _submit_some(
-    offer: Offer,
-    items: Iterator[tuple[Any, ...]],
-    held: deque[tuple[Any, ...]],
-    jobs: deque[Job[Any]],
-    *,
-    may_wait: bool,
-) -> None:
-    while True:
-        if not held:
-            held.extend(islice(items, 1))
-        job = offer(held[0], may_wait=may_wait) if held else None
-        if job is None:
-            return
-        jobs.append(job)
-        held.clear()
+    def wait_for_room() -> None:
+        # Others fill the runner, and this thread must not wait if that can't end.
+        token = object()
+        for args in islice(items, 1):
+            try:
+                core.begin_wait(token, None, "map()")
+                jobs.append(offer(args, True))  # type: ignore[arg-type]  # a job: it waits
+            finally:
+                core.end_wait(token)
 
+    def results_in_order() -> Iterator[Any]:
+        try:
+            while True:
+                submit(False)
+                if not jobs:
+                    wait_for_room()
+                if not jobs:
+                    return
+                yield _result(jobs.popleft(), deadline)
+        finally:
+            for job in jobs:
+                job.cancel()
 
-def _yield_results(
-    core: Core,
-    offer: Offer,
-    submit: Callable[..., None],
-    held: deque[tuple[Any, ...]],
-    jobs: deque[Job[Any]],
-    deadline: float | None,
-) -> Iterator[Any]:
-    try:
-        while jobs or held:
-            if not jobs:
-                # Others fill the runner, and this thread must not wait if that can't end.
-                token = object()
-                try:
-                    core.begin_wait(token, None, "map()")
-                    job = offer(held.popleft(), may_wait=True)
-                finally:
-                    core.end_wait(token)
-                assert job is not None
-                jobs.append(job)
-                del job
-            yield _result(jobs.popleft(), deadline)
-            submit(may_wait=False)
-    finally:
-        for job in jobs:
-            job.cancel()
+    submit(may_wait)
+    return results_in_order()
 
 
 def _result(job: Job[Any], deadline: float | None) -> Any:

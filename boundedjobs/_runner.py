@@ -3,22 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
-from concurrent.futures import Future
 from contextvars import copy_context
 from functools import partial, wraps
-from typing import (
-    Any,
-    Literal,
-    NoReturn,
-    ParamSpec,
-    TypeVar,
-    Unpack,
-    overload,
-)
+from typing import Any, Literal, NoReturn, Unpack, overload
 
 from boundedjobs import _checks
 from boundedjobs._admission import Verdict
-from boundedjobs._callables import Kind, kind_of, name_of
+from boundedjobs._callables import Kind, kind_of, name_of, shown
 from boundedjobs._core import Core
 from boundedjobs._here import running_loop
 from boundedjobs._job import Job
@@ -26,12 +17,8 @@ from boundedjobs._listeners import Listener, Listeners
 from boundedjobs._maps import results
 from boundedjobs._process import watch
 from boundedjobs._scope import Scope
-from boundedjobs._wrapping import WrapOptions, Wrapper
-from boundedjobs.errors import NotRunnable
-
-P = ParamSpec("P")
-T = TypeVar("T")
-F = TypeVar("F", bound=Future[Any])
+from boundedjobs._wrapping import F, P, T, WrapOptions, Wrapper
+from boundedjobs.errors import BoundedJobsError, NotRunnable
 
 _NOT_RUNNABLE = {
     Kind.NOT_CALLABLE: "it is not callable",
@@ -85,7 +72,8 @@ class BoundedRunner(Scope):
         if max_pending is not None:
             max_pending = _checks.whole("max_pending", max_pending, 0)
         if when_full not in ("reject", "wait"):
-            raise ValueError(f"when_full must be 'reject' or 'wait', got {when_full!r}")
+            error = ValueError if isinstance(when_full, str) else TypeError
+            raise error(f"when_full must be 'reject' or 'wait', got {when_full!r}")
         self._listeners = Listeners(on_status, on_progress)
         self._when_full = when_full
         core = Core(_checks.text("name", name) or "runner", limit, max_pending)
@@ -167,8 +155,7 @@ class BoundedRunner(Scope):
             TypeError: `fn` is not callable, or a generator function.
         """
         name = _checks.text("name", name)
-        more = Listeners(on_status, on_progress)
-        listeners = self._listeners + more if more else self._listeners
+        listeners = self._listeners + Listeners(on_status, on_progress)
         if fn is None:
             return partial(self.wrap, name=name, on_status=on_status, on_progress=on_progress)
         if isinstance(fn, classmethod | staticmethod):
@@ -178,12 +165,15 @@ class BoundedRunner(Scope):
             )
         kind = kind_of(fn)
         if kind in _NOT_RUNNABLE:
-            raise TypeError(f"fn must be a function to run, got {fn!r}: {_NOT_RUNNABLE[kind]}")
+            raise TypeError(f"fn must be a function to run, got {shown(fn)}: {_NOT_RUNNABLE[kind]}")
 
         def submit(*args: Any, **kwargs: Any) -> Job[Any]:
             return self._submit(fn, args, kwargs, name, listeners)
 
-        return wraps(fn)(submit)
+        wrapped = wraps(fn)(submit)
+        for mark in ("_is_coroutine_marker", "_is_coroutine"):  # of inspect, and of asyncio
+            vars(wrapped).pop(mark, None)  # what it returns is no coroutine
+        return wrapped
 
     def map(
         self,
@@ -202,11 +192,11 @@ class BoundedRunner(Scope):
         """
         may_wait = running_loop() is None and not self._core.is_inside()
 
-        def offer(args: tuple[Any, ...], *, may_wait: bool) -> Job[Any] | None:
+        def offer(args: tuple[Any, ...], may_wait: bool) -> Job[Any] | None:
             job = self._job(fn, args, {}, None, self._listeners)
             verdict = self._core.submit(job, may_wait=may_wait)
             if verdict is Verdict.CLOSED:
-                self._refuse(job, verdict)
+                self._refuse(job, self._core.refusal(job, verdict, ""))
             return job if verdict is Verdict.ACCEPTED else None
 
         return results(self._core, offer, iterables, timeout, may_wait=may_wait)
@@ -227,7 +217,7 @@ class BoundedRunner(Scope):
         )
         verdict = self._core.submit(job, may_wait=not hint)
         if verdict is not Verdict.ACCEPTED:
-            self._refuse(job, verdict, hint)
+            self._refuse(job, self._core.refusal(job, verdict, hint))
         return job
 
     def _job(
@@ -247,16 +237,11 @@ class BoundedRunner(Scope):
         job._loop = running_loop()
         job._is_async = kind is Kind.ASYNC
         if kind in _NOT_RUNNABLE:
-            error = NotRunnable(f"{job.name!r} can't be run: {_NOT_RUNNABLE[kind]}", job=job)
-            core.refuse(job, error)
-            try:
-                raise error
-            finally:
-                del error  # its traceback refers to this frame
+            why = f"{job.name!r} can't be run: {_NOT_RUNNABLE[kind]}"
+            self._refuse(job, NotRunnable(why, job=job))
         return job
 
-    def _refuse(self, job: Job[Any], verdict: Verdict, hint: str = "") -> NoReturn:
-        error = self._core.refusal(job, verdict, hint)
+    def _refuse(self, job: Job[Any], error: BoundedJobsError) -> NoReturn:
         self._core.refuse(job, error)
         try:
             raise error

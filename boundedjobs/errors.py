@@ -2,12 +2,14 @@
 
 Every error derives from `BoundedJobsError` and, where the standard library has the
 notion, from its class too, so that code written for `concurrent.futures`, `queue` or
-`TimeoutError` goes on working.
+`TimeoutError` goes on working. Copied or pickled, an error goes without the job that it
+carries: that stays in its process.
 """
 
 from __future__ import annotations
 
 from concurrent.futures import CancelledError
+from copyreg import __newobj__  # type: ignore[attr-defined]
 from queue import Full
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +32,20 @@ class BoundedJobsError(Exception):
     """The base of every error that boundedjobs raises."""
 
 
-class RunnerFull(BoundedJobsError, Full):
+class _Refused(BoundedJobsError):
+    """A job was not accepted."""
+
+    job: Job[Any] | None
+
+    def __init__(self, message: str, *, job: Job[Any] | None = None) -> None:
+        super().__init__(message)
+        self.job = job
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return __newobj__, (type(self), *self.args), {**self.__dict__, "job": None}
+
+
+class RunnerFull(_Refused, Full):
     """The runner has no room: `limit` jobs run and `max_pending` wait.
 
     Carries `limit`, `running` and `pending` as they were, and `job`, the refused job,
@@ -40,30 +55,21 @@ class RunnerFull(BoundedJobsError, Full):
     def __init__(
         self, message: str, *, limit: int, running: int, pending: int, job: Job[Any] | None = None
     ) -> None:
-        super().__init__(message)
+        super().__init__(message, job=job)
         self.limit = limit
         self.running = running
         self.pending = pending
-        self.job = job
 
 
-class RunnerClosed(BoundedJobsError, RuntimeError):
+class RunnerClosed(_Refused, RuntimeError):
     """The runner takes no more jobs: it has been shut down. `job` is the refused job."""
 
-    def __init__(self, message: str, *, job: Job[Any] | None = None) -> None:
-        super().__init__(message)
-        self.job = job
 
-
-class NotRunnable(BoundedJobsError, TypeError):
+class NotRunnable(_Refused, TypeError):
     """What was submitted can't be run, or would "succeed" without running a line.
 
     `job` is the refused job.
     """
-
-    def __init__(self, message: str, *, job: Job[Any] | None = None) -> None:
-        super().__init__(message)
-        self.job = job
 
 
 class JobTimeout(BoundedJobsError, TimeoutError):

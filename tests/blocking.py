@@ -1,10 +1,12 @@
-"""To be told when a thread is about to wait: so that a test need not guess when it does."""
+"""To be told when a thread is about to wait, or to call: so that a test need not guess when."""
 
 from __future__ import annotations
 
 import sys
 import threading
+from concurrent.futures import Future
 from contextlib import contextmanager
+from itertools import count
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
@@ -14,6 +16,9 @@ if TYPE_CHECKING:
 
 _WAITABLE = (type(threading.Lock()), SimpleQueue)
 _WAITS = ("acquire", "get")
+
+MOMENT = 0.01
+"""Seconds that one thread is held for another, which may need a lock that the first one holds."""
 
 
 @contextmanager
@@ -48,3 +53,37 @@ def when_blocking(
 def _is_wait(function: object) -> bool:
     owner = getattr(function, "__self__", None)
     return isinstance(owner, _WAITABLE) and getattr(function, "__name__", "") in _WAITS
+
+
+@contextmanager
+def let_in(number: int, fn: Callable[[], object]) -> Iterator[list[Future[None]]]:
+    """Run `fn` on another thread when this one makes its `number`-th call of a Python function.
+
+    This one goes on when `fn` has ended, or after a moment: it may hold a lock that `fn` waits
+    for. What comes of `fn` is in the list, which stays empty if so many calls are not made.
+    """
+    previous, left = sys.getprofile(), count(number, -1)
+    outcome: list[Future[None]] = []
+
+    def called(frame: FrameType, event: str, arg: object) -> None:
+        if event == "call" and next(left) == 1:
+            sys.setprofile(None)
+            outcome.append(Future())
+            thread = threading.Thread(target=_run, args=(fn, outcome[0]), daemon=True)
+            thread.start()
+            thread.join(MOMENT)
+
+    sys.setprofile(called)
+    try:
+        yield outcome
+    finally:
+        sys.setprofile(previous)
+
+
+def _run(fn: Callable[[], object], outcome: Future[None]) -> None:
+    try:
+        fn()
+    except BaseException as exc:
+        outcome.set_exception(exc)
+    else:
+        outcome.set_result(None)

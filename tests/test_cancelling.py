@@ -387,6 +387,37 @@ def test_an_async_job_that_has_a_slot_and_not_begun_never_begins() -> None:
     assert began == []
 
 
+def test_an_async_job_may_be_cancelled_while_its_task_enters_its_context() -> None:
+    """It has its slot and has not begun. One context can't be entered twice: trap 11."""
+    heard, jobs, said = Heard(), list[Job[Any]](), list[bool]()
+
+    def listen(event: JobEvent) -> None:
+        heard(event)
+        jobs.append(current_job())
+
+    def cancel() -> None:
+        thread = Thread(target=lambda: said.append(jobs[0].cancel()), daemon=True)
+        thread.start()
+        thread.join(TIMEOUT)
+
+    def factory(loop: asyncio.AbstractEventLoop, coro: Any, **options: Any) -> asyncio.Task[Any]:
+        if not said and "context" in options:  # of a job; entered as its task does in a moment
+            options["context"].run(cancel)
+        return asyncio.Task(coro, loop=loop, **options)
+
+    async def main() -> None:
+        async with BoundedRunner(1, on_status=listen, drain_timeout=TIMEOUT) as runner:
+            asyncio.get_running_loop().set_task_factory(factory)
+            job = runner.submit(asyncio.sleep, 0)
+            with pytest.raises(JobCancelled):
+                async with asyncio.timeout(TIMEOUT):
+                    await job
+
+    asyncio.run(main())
+    assert said == [True]
+    assert heard.statuses() == ["pending", "cancelled"]
+
+
 def test_an_async_body_may_cancel_itself() -> None:
     async def body() -> None:
         assert current_job().cancel()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import contextlib
+import itertools
 import logging
 import math
 import sys
@@ -25,6 +26,7 @@ from boundedjobs import (
     RunnerClosed,
     current_job,
 )
+from tests.blocking import let_in
 from tests.gates import TIMEOUT, AsyncGate, Gate, Heard
 
 CLOSED = "^cannot schedule new futures after shutdown$"
@@ -182,6 +184,37 @@ def test_a_refusal_by_a_closed_runner_leaves_no_thread_behind() -> None:
     for thread in set(threading.enumerate()) - before:
         thread.join(TIMEOUT)
         assert not thread.is_alive()
+
+
+def test_a_refusal_is_heard_whenever_it_falls_into_the_end_of_the_private_loop() -> None:
+    heard: list[str] = []
+
+    async def listener(event: JobEvent) -> None:
+        await gate()
+        for _ in range(9):  # the time that a loop takes to stop
+            await asyncio.sleep(0)
+        heard.append(event.status.value)
+
+    def submit() -> None:
+        with contextlib.suppress(RunnerClosed):  # it may come in time
+            wrapped()
+
+    for number in itertools.count(1):
+        gate, runner = AsyncGate(), BoundedRunner(1)
+        runner.submit(nothing_async).result(TIMEOUT)  # there is a private loop
+        wrapped = runner.wrap(nothing, on_status=listener)
+        heard.clear()
+        with let_in(number, submit) as outcome:
+            runner.shutdown(wait=False)
+        gate.open()
+        if outcome:
+            outcome[0].result(TIMEOUT)
+        runner.shutdown()
+        assert runner.listener_errors == 0
+        if not outcome:
+            break
+        assert heard in (["rejected"], ["pending", "running", "succeeded"])
+    assert number > 5
 
 
 def test_no_thread_is_left_when_shutdown_returns(gate: Gate) -> None:
@@ -829,6 +862,15 @@ def test_a_deadline_is_kept_to_where_no_thread_can_be_started_for_it(
     runner.shutdown(timeout=SOON)
     assert job.status is JobStatus.INTERRUPTED
     assert heard.statuses() == ["pending", "running", "interrupted"]
+
+
+def test_a_job_may_close_its_runner_with_a_deadline_where_no_thread_can_be_started_for_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    runner = BoundedRunner(1)
+    monkeypatch.setattr("boundedjobs._closing.Thread", OutOfThreads)
+    job = runner.submit(runner.shutdown, wait=False, timeout=0)
+    assert isinstance(job.exception(TIMEOUT), JobInterrupted)
 
 
 # Where waiting for the closing could never end

@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from boundedjobs import BoundedRunner, Job, JobDeadlock, JobEvent, JobStatus, current_job
+from boundedjobs import (
+    BoundedRunner,
+    Job,
+    JobDeadlock,
+    JobEvent,
+    JobStatus,
+    RunnerFull,
+    current_job,
+)
 from tests.blocking import when_blocking
 from tests.gates import TIMEOUT, AsyncGate, Gate
 
@@ -804,6 +812,44 @@ def test_a_listener_of_an_inner_job_that_waits_on_the_outer_ones_thread_is_told_
     with open_runner(1, on_status=listener) as runner:
         assert runner.submit(outer).result(TIMEOUT).result(TIMEOUT) == 4
     assert deadlocks(outcomes) == [knot("len", "'inner' waits for 'len'", limit=1)]
+
+
+@pytest.mark.parametrize("called", ["by a cancel in a body", "at once, in a body"])
+@pytest.mark.parametrize("waits", ["for room", "for a pending job", "for the closing"])
+def test_a_callback_of_one_job_called_in_the_body_of_another_is_told_what_can_not_end(
+    called: str, waits: str
+) -> None:
+    told: list[BaseException] = []
+
+    def callback(_: object) -> None:
+        try:
+            if waits == "for room":
+                for _ in range(3):
+                    runner.submit(int)
+            elif waits == "for a pending job":
+                pending.result()
+            else:
+                runner.shutdown()
+        except (RunnerFull, JobDeadlock) as exc:
+            told.append(exc)
+
+    def outer() -> None:
+        assert gate() is None
+        if called == "at once, in a body":
+            ended.add_done_callback(callback)
+        else:
+            other.cancel()
+
+    gate = Gate()
+    with open_runner(1, max_pending=2, when_full="wait") as runner:
+        ended = runner.submit(int)
+        ended.result(TIMEOUT)
+        job, other, pending = runner.submit(outer), runner.submit(int), runner.submit(int)
+        if called == "by a cancel in a body":
+            other.add_done_callback(callback)
+        gate.open()
+        job.result(TIMEOUT)
+    assert [type(exc) for exc in told] == [RunnerFull if waits == "for room" else JobDeadlock]
 
 
 def test_result_on_the_private_loop_for_a_job_that_needs_it_is_told_so() -> None:

@@ -548,6 +548,26 @@ def test_a_job_that_waits_for_a_slot_and_for_a_loop_that_is_gone_is_interrupted_
     assert lines == ["holds 0", "ran 0", "until_exit succeeded", "waiting interrupted"]
 
 
+def test_an_async_job_and_an_async_listener_of_a_loop_that_nobody_runs_hold_up_no_exit(
+    children: Children,
+) -> None:
+    lines = children.run("""
+        async def listen(event):
+            heard(event)
+        runner = BoundedRunner(1, on_status=listen)
+        loop = asyncio.new_event_loop()
+        async def main():
+            await runner.__aenter__()
+            job = runner.submit(hang_async)
+            while job.ran is None:
+                await asyncio.sleep(0)
+            job.add_done_callback(lambda job: say(job.status))
+        loop.run_until_complete(main())
+        """)
+    assert lines[0] == "hang_async pending"
+    assert lines[-1] == "interrupted"
+
+
 # After exit has begun
 
 

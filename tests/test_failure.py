@@ -10,12 +10,13 @@ import json
 import logging
 import pickle
 import re
+import traceback
 import weakref
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
-from boundedjobs import BoundedRunner, Failure, JobStatus
+from boundedjobs import BoundedRunner, Failure, Job, JobStatus
 from boundedjobs._failure import call, capture
 from tests.gates import TIMEOUT
 
@@ -204,6 +205,42 @@ def test_the_runner_s_own_frames_are_not_in_the_traceback(kind: str) -> None:
     assert job.failure is not None
     frames = re.findall(r"in (\w+)\n", job.failure.traceback)
     assert frames == ["raiser" if kind == "thread" else "araiser"]
+
+
+def test_our_own_frames_are_not_in_the_traceback_of_a_cause_either() -> None:
+    async def body() -> None:
+        await asyncio.get_running_loop().create_future()
+
+    async def main() -> Job[None]:
+        job = runner.submit(body)
+        while job.ran is None:
+            await asyncio.sleep(0)
+        return job
+
+    runner = BoundedRunner(1)
+    job = asyncio.run(main())  # which cancels it
+    runner.shutdown()
+    assert job.failure is not None
+    assert job.failure.phase == "loop"
+    frames = re.findall(r", in (?:[\w<>]+\.)*(\w+)\n", job.failure.traceback)
+    assert frames == ["body"]
+
+
+@pytest.mark.parametrize("how", ["cause", "context", "member"])
+def test_our_own_outer_frames_are_cut_wherever_an_exception_is_told(how: str) -> None:
+    def body() -> None:
+        inner = caught(raiser, ValueError("x"))
+        assert len(traceback.extract_tb(inner.__traceback__)) == 2  # as it was caught by us
+        if how == "cause":
+            raise KeyError from inner
+        if how == "member":
+            raise BaseExceptionGroup("several", [inner])
+        error = KeyError()
+        error.__context__ = inner
+        raise error
+
+    frames = re.findall(r", in (?:[\w<>]+\.)*(\w+)\n", capture(caught(body), "call").traceback)
+    assert sorted(frames) == ["body", "raiser"]
 
 
 def test_only_the_outer_frames_are_cut() -> None:

@@ -100,6 +100,21 @@ def test_a_child_has_an_empty_usable_runner_whatever_the_parents_does() -> None:
         """)
 
 
+def test_in_the_child_a_job_that_had_ended_keeps_its_end_though_its_body_still_runs() -> None:
+    run("""
+        runner = BoundedRunner(1)
+        job = runner.submit(held)
+        until_started(1)
+        runner.shutdown(timeout=0)
+
+        def in_child():
+            assert job.failure.phase == "drain"
+
+        fork(in_child)
+        go.set()
+        """)
+
+
 def test_in_the_child_the_parents_jobs_are_interrupted() -> None:
     run("""
         runner = BoundedRunner(2)

@@ -9,6 +9,7 @@ import asyncio
 import concurrent.futures
 import contextlib
 import gc
+import itertools
 import re
 import sys
 import threading
@@ -31,6 +32,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, get_origin
 import pytest
 
 from boundedjobs import BoundedRunner, Job, JobCancelled, JobStatus
+from tests.blocking import MOMENT, let_in
 from tests.gates import TIMEOUT, AsyncGate, Gate, Heard
 
 if TYPE_CHECKING:
@@ -278,6 +280,19 @@ def test_raising_again_and_again_does_not_grow_the_traceback() -> None:
                 job.result(TIMEOUT)
             lengths.append(len(traceback.extract_tb(caught.value.__traceback__)))
     assert lengths == [lengths[0]] * 5
+
+
+def test_raising_what_exception_returns_does_not_grow_the_traceback() -> None:
+    with BoundedRunner(1) as runner:
+        job = runner.submit(fail)
+        lengths: list[int] = []
+        for _ in range(5):
+            exc = job.exception(TIMEOUT)
+            assert exc is not None
+            lengths.append(len(traceback.extract_tb(exc.__traceback__)))
+            with pytest.raises(ValueError):
+                raise exc
+    assert lengths == [1] * 5
 
 
 def test_awaiting_again_and_again_does_not_grow_the_traceback() -> None:
@@ -996,6 +1011,14 @@ def test_map_of_coroutine_functions_yields_what_they_return() -> None:
     assert results == [1, 2, 3, 4]
 
 
+@both
+def test_map_draws_no_more_than_zip_does(make: Make) -> None:
+    first = iter(range(9))
+    with make(2) as executor:
+        assert list(executor.map(pow, first, [2, 2])) == [0, 1]
+    assert next(first) == 3
+
+
 def test_map_on_a_loop_s_thread_does_not_wait_for_room() -> None:
     async def main() -> list[int]:
         async with BoundedRunner(1, max_pending=1) as runner:
@@ -1105,6 +1128,30 @@ def test_awaiting_a_job_gives_its_result() -> None:
             return await job, await job
 
     assert asyncio.run(main()) == (7, 7)
+
+
+def test_an_await_ends_whenever_the_job_ends_while_it_begins() -> None:
+    async def main(number: int) -> bool:
+        gate, in_time = Gate(), True
+
+        def rescue() -> None:  # it waits already
+            nonlocal in_time
+            in_time = False
+            gate.open()
+
+        job = runner.submit(gate, 7)
+
+        def end() -> None:
+            gate.open()
+            job.result(TIMEOUT)
+
+        asyncio.get_running_loop().call_later(3 * MOMENT, rescue)
+        with let_in(number, end):
+            assert await job == 7
+        return in_time
+
+    with BoundedRunner(1) as runner:
+        assert next(number for number in itertools.count(1) if not asyncio.run(main(number))) > 5
 
 
 def test_awaiting_raises_what_was_raised() -> None:

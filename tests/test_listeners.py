@@ -6,6 +6,7 @@ import asyncio
 import concurrent.futures
 import contextlib
 import functools
+import itertools
 import logging
 import threading
 from collections.abc import Awaitable, Callable, Iterator
@@ -25,6 +26,7 @@ from boundedjobs import (
     RunnerFull,
     current_job,
 )
+from tests.blocking import let_in
 from tests.gates import TIMEOUT, AsyncGate, Gate, Heard
 
 STEPS = ["pending", "running", "succeeded"]
@@ -115,6 +117,32 @@ def test_pending_is_heard_before_submit_returns() -> None:
         runner.wrap(nothing, name="second")()
         assert heard.statuses("second") == ["pending"]
         gate.open()
+
+
+def test_pending_is_heard_before_submit_returns_though_another_thread_closes_meanwhile() -> None:
+    def listen(event: JobEvent) -> None:
+        if threading.current_thread() is not here:
+            gate()
+        heard(event)
+
+    def close() -> None:
+        runner.shutdown(cancel_futures=True)
+
+    here = threading.current_thread()
+    for number in itertools.count(1):
+        gate, heard, told = Gate(), Heard(), ["pending"]
+        runner = BoundedRunner(1, on_status=listen)
+        with contextlib.suppress(RunnerClosed), let_in(number, close) as outcome:
+            runner.submit(nothing)
+            told = heard.statuses()
+        gate.open()
+        if outcome:
+            outcome[0].result(TIMEOUT)
+        runner.shutdown()
+        assert told[:1] == ["pending"]
+        if not outcome:
+            break
+    assert number > 5
 
 
 def test_pending_is_heard_from_an_async_listener_before_submit_returns() -> None:
@@ -995,6 +1023,32 @@ def test_what_a_listener_returned_is_not_closed_unless_it_is_a_coroutine() -> No
     assert closed == []
 
 
+def test_an_async_job_and_an_async_listener_whose_loop_has_ended_hold_up_no_submit() -> None:
+    heard = AsyncHeard()
+    runner = BoundedRunner(1, on_status=heard)
+
+    async def main() -> Job[Any]:
+        await runner.__aenter__()
+        job = runner.submit(asyncio.Event().wait)
+        while heard.statuses() != ["pending", "running"]:
+            await asyncio.sleep(0)
+        return job
+
+    loop = asyncio.new_event_loop()
+    jobs = [loop.run_until_complete(main())]
+    loop.run_until_complete(loop.shutdown_asyncgens())  # as asyncio.run() does at its end
+    submitter = threading.Thread(
+        target=lambda: jobs.append(runner.submit(nothing_async)), daemon=True
+    )
+    submitter.start()
+    submitter.join(TIMEOUT)
+    assert not submitter.is_alive()
+    runner.shutdown()
+    loop.close()
+    assert {job.status for job in jobs} == {JobStatus.INTERRUPTED}
+    assert runner.listener_errors == 3  # the end of the first, and all that the second had
+
+
 def test_a_home_loop_that_was_closed_is_home_no_more() -> None:
     place = Place()
     runner = BoundedRunner(1, on_status=place)
@@ -1375,7 +1429,11 @@ def test_a_job_that_fails_while_another_thread_tells_its_progress_comes_to_its_e
         (0, "0"),
         (False, "False"),
         ([1], "1"),
-        ("print", "'p'"),
+        ("print", "'print'"),
+        ("", "''"),
+        (b"", "b''"),
+        ({}, "{}"),
+        ({"on_status": print}, "{'on_status': <built-in function print>}"),
         ([print, None], "None"),
     ],
 )
@@ -1391,18 +1449,18 @@ def test_a_listener_that_can_not_be_called_is_a_type_error_at_construction(
 
 
 def test_a_generator_function_is_no_listener() -> None:
-    def generator(event: JobEvent) -> Iterator[None]:
+    def generator(secret: str, event: JobEvent) -> Iterator[None]:
         yield
 
-    async def async_generator(event: JobEvent) -> Any:
+    async def async_generator(secret: str, event: JobEvent) -> Any:
         yield
 
     for listener in (generator, async_generator):
         with pytest.raises(TypeError) as caught:
-            BoundedRunner(1, on_status=listener)
+            BoundedRunner(1, on_status=functools.partial(listener, "secret"))
         assert str(caught.value) == (
             "on_status must be a callable that takes one JobEvent, or several of them, "
-            f"got {listener!r}"
+            f"got {listener.__qualname__!r}"
         )
 
 

@@ -931,6 +931,23 @@ def test_jobs_whose_loop_was_closed_without_a_word_are_interrupted(see: str) -> 
     check_interrupted(jobs, {"loop", "start"})
 
 
+def test_a_job_that_waits_for_one_whose_loop_was_closed_without_a_word_hears_of_its_end() -> None:
+    runner = BoundedRunner(2)
+    jobs = closed_without_a_word(runner, for_ever, 1)
+    assert isinstance(runner.submit(jobs[0].exception).result(TIMEOUT), JobInterrupted)
+    runner.shutdown()
+
+
+def test_a_loop_closed_without_a_word_keeps_no_slot_from_jobs_that_nobody_waits_for() -> None:
+    ran = threading.Event()
+    runner = BoundedRunner(1)
+    jobs = closed_without_a_word(runner, for_ever, 1)
+    runner.submit(ran.set)
+    assert ran.wait(TIMEOUT)
+    runner.shutdown()
+    check_interrupted(jobs, {"loop"})
+
+
 def test_jobs_whose_loop_was_closed_without_a_word_run_their_finally_clauses() -> None:
     ended: list[str] = []
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import contextlib
+import itertools
 import logging
 import math
 import threading
@@ -15,7 +16,16 @@ import pytest
 from fastapi import BackgroundTasks, FastAPI
 from fastapi.testclient import TestClient
 
-from boundedjobs import BoundedRunner, Job, JobCancelled, JobEvent, JobStatus, RunnerClosed
+from boundedjobs import (
+    BoundedRunner,
+    Job,
+    JobCancelled,
+    JobDeadlock,
+    JobEvent,
+    JobStatus,
+    RunnerClosed,
+)
+from tests.blocking import let_in
 from tests.gates import TIMEOUT, Gate
 
 CLOSED = "^cannot schedule new futures after shutdown$"
@@ -169,6 +179,23 @@ def test_entering_anew_ends_the_wait_of_a_closing_that_is_under_way(gate: Gate) 
 
 
 # async with, aclose
+
+
+def test_who_enters_while_another_thread_leaves_is_not_closed_under() -> None:
+    def use() -> None:
+        with runner:
+            assert left.wait(TIMEOUT)
+            runner.submit(nothing).result(TIMEOUT)
+
+    for number in itertools.count(1):
+        runner, left = BoundedRunner(1), threading.Event()
+        with let_in(number, use) as outcome, runner:
+            pass
+        left.set()
+        if not outcome:
+            break
+        outcome[0].result(TIMEOUT)
+    assert number > 5
 
 
 def test_leaving_async_with_waits_for_all_jobs_and_does_not_block_the_loop(gate: Gate) -> None:
@@ -415,6 +442,41 @@ def test_a_with_inside_a_coroutine_makes_that_loop_no_lasting_home() -> None:
 
     asyncio.run(first())
     asyncio.run(second())
+
+
+def test_a_runner_stays_at_home_on_the_first_of_two_loops_that_have_entered_it() -> None:
+    async def other() -> object:
+        async with runner:
+            return await asyncio.to_thread(lambda: runner.submit(where).result(TIMEOUT))
+
+    async def where() -> object:
+        return asyncio.get_running_loop()
+
+    async def main() -> None:
+        async with runner:
+            found = await asyncio.to_thread(asyncio.run, other())
+            assert found is asyncio.get_running_loop()
+
+    runner = BoundedRunner(1)
+    asyncio.run(main())
+
+
+def test_when_the_body_of_with_raises_on_a_loop_that_a_job_needs_pending_jobs_are_cancelled() -> (
+    None
+):
+    async def main() -> None:
+        go_on = asyncio.Event()
+        with pytest.raises(JobDeadlock) as caught, BoundedRunner(1) as runner:
+            first, second = runner.submit(go_on.wait), runner.submit(nothing_async)
+            while first.ran is None:
+                await asyncio.sleep(0)
+            raise ValueError("no")
+        assert isinstance(caught.value.__context__, ValueError)
+        assert second.cancelled()
+        go_on.set()
+        assert await first
+
+    asyncio.run(main())
 
 
 def test_a_runner_is_no_longer_at_home_on_a_loop_that_has_left_it() -> None:

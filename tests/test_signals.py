@@ -8,6 +8,7 @@ that it calls), for every k until the call that is watched is through without it
 
 from __future__ import annotations
 
+import asyncio
 import concurrent.futures
 import contextlib
 import gc
@@ -17,7 +18,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -37,7 +38,7 @@ from boundedjobs import (
     RunnerClosed,
     RunnerFull,
 )
-from tests.gates import TIMEOUT, Gate, Heard
+from tests.gates import TIMEOUT, AsyncGate, Gate, Heard
 
 OURS = (str(Path(boundedjobs.__file__).parent) + os.sep, threading.__file__)
 PATIENCE = 3.0
@@ -519,3 +520,112 @@ def test_a_handler_that_submits_thousands_of_times_a_second_loses_no_job_and_blo
     )
     assert (done.stdout, done.returncode) == ("handled True\n", 0), done.stderr[-3000:]
     assert not done.stderr
+
+
+# An event loop of the user's own making, which the runner calls to wake it
+
+
+class Loop(asyncio.SelectorEventLoop):
+    """Calls `hook`, once, when it is woken by another thread."""
+
+    hook: Callable[[], object] | None = None
+
+    def call_soon_threadsafe(  # type: ignore[override]  # as any
+        self, callback: Any, *args: Any, **options: Any
+    ) -> asyncio.Handle:
+        hook, self.hook = self.hook, None
+        if hook is not None:
+            hook()
+        return super().call_soon_threadsafe(callback, *args, **options)
+
+
+def run_on_loop(main: Coroutine[Any, Any, object]) -> None:
+    with asyncio.Runner(loop_factory=Loop) as runner:
+        runner.run(main)
+
+
+def within_a_step(hook: Callable[[], object], step: Callable[[], object]) -> Any:
+    """Have `step`, on another thread, wake this loop, and `hook` called then."""
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, Loop)
+
+    def take_step() -> None:
+        loop.hook = hook
+        step()
+
+    return asyncio.to_thread(take_step)
+
+
+def test_calls_from_within_a_step_of_the_runner_are_done_in_order_when_it_is_over() -> None:
+    heard, progress, gate, said = Heard(), Heard(), AsyncGate(), list[bool]()
+    over, all_done = threading.Event(), threading.Event()
+
+    def late_is_refused(event: JobEvent) -> None:
+        if event.name == "late":
+            all_done.set()
+
+    def reported(event: JobEvent) -> None:  # the first that is done: the others wait for it
+        progress(event)
+        assert over.wait(TIMEOUT)
+
+    runner = BoundedRunner(2, on_status=[heard, late_is_refused], on_progress=reported)
+
+    async def main() -> None:
+        async with runner:
+            held = runner.wrap(gate, name="held")()
+
+            def hook() -> None:
+                held.report(0.5)
+                runner.wrap(nothing, name="later")()
+                assert runner.wrap(nothing, name="dropped")().cancel()
+                other = runner.wrap(nothing, name="dropped elsewhere")()
+                thread = threading.Thread(target=lambda: said.append(other.cancel()))
+                thread.start()
+                thread.join(TIMEOUT)
+                with pytest.raises(NotRunnable):
+                    runner.submit(7)  # type: ignore[call-overload]  # the point
+                assert held.cancel()
+                runner.shutdown(wait=False)
+                late = runner.wrap(nothing, name="late")()
+                assert late.status is JobStatus.PENDING
+                assert heard.statuses() == ["pending", "running", "pending"]
+                over.set()
+
+            await asyncio.to_thread(gate.wait_for)
+            await within_a_step(hook, lambda: runner.submit(gate))
+            assert await asyncio.to_thread(all_done.wait, TIMEOUT)
+            gate.open()
+
+    run_on_loop(main())
+    assert [event.progress.fraction for event in progress.events if event.progress] == [0.5]
+    assert heard.statuses("held") == ["pending", "running", "cancelled"]
+    assert heard.statuses("later") == ["pending", "running", "succeeded"]
+    assert heard.statuses("dropped") == ["pending", "cancelled"]
+    assert heard.statuses("dropped elsewhere") == ["pending", "cancelled"]
+    assert said == [True]
+    assert heard.statuses("int") == heard.statuses("late") == ["rejected"]
+
+
+def test_a_ctrl_c_while_a_refusal_is_told_goes_to_the_caller_and_the_refusal_is_heard_once() -> (
+    None
+):
+    heard: list[str] = []
+
+    async def listen(event: JobEvent) -> None:
+        heard.append(event.status.value)
+
+    def hook() -> None:
+        raise KeyboardInterrupt
+
+    def submit() -> None:
+        with pytest.raises(KeyboardInterrupt):
+            runner.submit(7)  # type: ignore[call-overload]  # the point
+
+    async def main() -> None:
+        async with runner:
+            await within_a_step(hook, submit)
+
+    runner = BoundedRunner(1, on_status=listen)
+    run_on_loop(main())
+    assert heard == ["rejected"]
+    assert runner.listener_errors == 0
