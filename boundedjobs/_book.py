@@ -174,7 +174,7 @@ class Book:
         """Give a job to its loop lane."""
         raise NotImplementedError
 
-    def lane(self, *loops: AbstractEventLoop | None) -> LoopLane:
+    def lane(self, loop: AbstractEventLoop | None, otherwise: AbstractEventLoop | None) -> LoopLane:
         """The lane of the first of these loops that there is; else of the private one."""
         if self.loops is None:
             with importing:
@@ -182,7 +182,7 @@ class Book:
 
             self.loops = Loops(self.name, self.lock, self.errands, last_orders=self.exiting)
             self.finalizers.append(finalize(self, self.loops.stop))
-        return self.loops.lane(next((loop for loop in loops if loop is not None), None))
+        return self.loops.lane(otherwise if loop is None else loop)
 
     def loops_of(self, job: Job[Any]) -> list[AbstractEventLoop | None]:
         """The event loops that a job needs to end: its body's, and its listeners'."""

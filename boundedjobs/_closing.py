@@ -66,15 +66,22 @@ def check_may_wait(core: Core, form: str) -> None:
         )
 
 
+def _closing(core: Core) -> Latch:
+    """A latch that is set when nothing is left to do, or the runner is opened anew."""
+    latch = Latch()
+    with core.lock:
+        if core.admission.closed:
+            core.closings.append(latch)
+        else:
+            latch.set()  # the jobs that are there now are not to be waited for, nor let go of
+    return latch
+
+
 def drain(core: Core, deadline: float | None) -> None:
     """Wait until every job has ended and the threads have left; at `deadline` let go."""
     core.reap()
     core.carry_out()
-    done = Latch()
-    with core.lock:
-        if not core.admission.closed:
-            return  # it has just been opened anew
-        core.closings.append(done)
+    done = _closing(core)
     core.rest()
     if not done.wait(None if deadline is None else max(0.0, deadline - monotonic())):
         let_go(core)
@@ -102,9 +109,9 @@ def join(core: Core, deadline: float | None) -> None:
 def let_go(core: Core) -> None:
     """The deadline: what waits is INTERRUPTED, then what runs; nobody waits any longer."""
     with core.lock:
-        admission = core.admission
-        if not admission.closed:  # it has just been opened anew
+        if not core.admission.closed:  # it has just been opened anew
             return
+        admission = core.admission
         jobs = [*admission.arriving, *admission.pending, *admission.running]
         busy = {job._on for job in core.admission.running}
         core.left_behind.update(w for w in core.threads.workers if w.ident in busy)
@@ -118,9 +125,7 @@ def let_go(core: Core) -> None:
         victims = [job for job in core.ending if job._status is JobStatus.INTERRUPTED]
     for job in victims:
         core.cancel_task(job)
-    quiet = Latch()
-    with core.lock:
-        core.closings.append(quiet)
+    quiet = _closing(core)
     left = deque(victims)
 
     def tell() -> None:

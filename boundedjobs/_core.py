@@ -92,7 +92,9 @@ class Core(Bodies):
             what = "interpreter shutdown" if self.exiting else "shutdown"
             return RunnerClosed(f"cannot schedule new futures after {what}", job=job)
         admission = self.admission
-        running, pending = len(admission.running), len(admission.pending) + len(admission.arriving)
+        running, arriving = len(admission.running), len(admission.arriving)
+        starting = min(arriving, max(0, admission.limit - running))  # these find a free slot
+        running, pending = running + starting, len(admission.pending) + arriving - starting
         return RunnerFull(
             f"runner {self.name!r} is full: {running} of limit {admission.limit} run and "
             f"{pending} of max_pending {admission.max_pending} wait; {hint}",
@@ -158,7 +160,7 @@ class Core(Bodies):
             task = job._on
             if task is None or isinstance(task, int):
                 return False
-            lane = self.lane(task.get_loop())
+            lane = self.lane(task.get_loop(), None)
         return lane.cancel(task)
 
     def report(self, job: Job[Any], progress: Progress) -> None:

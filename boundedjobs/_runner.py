@@ -263,9 +263,13 @@ class BoundedRunner(Scope):
         return ""
 
     def __repr__(self) -> str:
-        admission = self._core.admission
+        with self._core.lock:
+            admission = self._core.admission
+            running, pending = len(admission.running), len(admission.pending)
+            overdue = sum(job.status.is_final and job._active for job in admission.running)
         state = "closed" if admission.closed else "open"
+        late = f"overdue={overdue} " if overdue else ""
         return (
-            f"<BoundedRunner {self.name!r} {state} limit={self.limit} "
-            f"running={len(admission.running)} pending={len(admission.pending)}>"
+            f"<BoundedRunner {self.name!r} {state} limit={self.limit} running={running} "
+            f"{late}pending={pending}>"
         )

@@ -43,11 +43,11 @@ class Telling(Book):
             if calls.is_left() or calls.errand is not None:
                 if running_loop() is not None and calls.heard is None:
                     job._teller = calls
-                    self._call_async(job, calls, partial(self._go_on, job, calls))
+                    self._call_async(job, calls)
                     return mine
                 if calls.heard is None:
                     calls.heard_by, calls.heard = me, Latch()
-                self._call_async(job, calls, calls.heard.set)
+                self._call_async(job, calls)
                 calls.heard.wait()
                 job._teller = me
             mine = self._heard(job, calls, worker=worker) or mine
@@ -79,22 +79,26 @@ class Telling(Book):
         else:
             context.run(_enter, job, fn)
 
-    def _call_async(self, job: Job[Any], calls: Calls, then: Callable[[], None]) -> None:
-        """Have the rest awaited on an event loop, then call `then`. Can be done again."""
+    def _call_async(self, job: Job[Any], calls: Calls) -> None:
+        """Have the rest awaited on an event loop, then go on. Can be done again."""
         with importing:
             from boundedjobs._lanes._loops import Errand
 
-        ends = [then]
         begun: list[Task[Any] | None] = []
+        gone_on: list[bool] = []
 
         def end() -> None:
-            if ends:
-                ends[0]()
-                ends.clear()
+            if calls.heard is not None:
+                calls.heard.set()
+            elif not gone_on:
+                self._go_on(job, calls)
+                gone_on.append(True)
 
         async def listen() -> None:
-            if begun:
-                return  # it has been put twice, or is lost
+            if begun:  # it has been put twice
+                if not calls.is_left():
+                    end()
+                return
             begun.append(running_task())
             job._teller = begun[0]
             current.set(job)

@@ -628,6 +628,29 @@ def test_a_deadline_is_over_when_the_runner_is_opened_anew_before_it(gate: Gate)
         job.result(TIMEOUT)
 
 
+def test_a_runner_opened_anew_while_its_deadline_passes_loses_no_job() -> None:
+    for number in itertools.count(1):
+        gate, heard = Gate(), Heard()
+        runner = BoundedRunner(1, on_status=heard)
+        runner.submit(gate)
+        gate.wait_for()
+        with let_in(number, runner.__enter__) as outcome:
+            runner.shutdown(timeout=0)
+        gate.open()
+        if not outcome:
+            break
+        outcome[0].result(TIMEOUT)
+        with contextlib.suppress(RunnerClosed):  # it was opened before it was closed
+            runner.wrap(nothing, name="next")().result(TIMEOUT)
+        runner.__exit__(None, None, None)
+        assert heard.statuses("Gate") in (
+            ["pending", "running", "interrupted"],
+            ["pending", "running", "succeeded"],
+        )
+        assert heard.statuses("next") in (["rejected"], ["pending", "running", "succeeded"])
+    assert number > 5
+
+
 def test_an_abandoned_body_keeps_its_slot_across_closing_and_opening_anew(gate: Gate) -> None:
     runner = BoundedRunner(2)
     abandoned = runner.submit(gate)
@@ -1015,3 +1038,20 @@ def test_a_sync_closing_on_another_loop_than_the_jobs_waits_there() -> None:
 
     asyncio.run(main())
     assert job.status is JobStatus.SUCCEEDED
+
+
+def test_a_body_that_was_let_go_of_keeps_its_slot_and_is_shown_as_overdue() -> None:
+    gate = Gate()
+    runner = BoundedRunner(1)
+    job = runner.submit(gate)
+    gate.wait_for()
+    assert repr(runner) == "<BoundedRunner 'runner' open limit=1 running=1 pending=0>"
+    runner.shutdown(timeout=0)
+    assert job.status is JobStatus.INTERRUPTED
+    assert repr(runner) == "<BoundedRunner 'runner' closed limit=1 running=1 overdue=1 pending=0>"
+    with runner:  # opened anew: the slot is still taken
+        later = runner.submit(int)
+        assert later.status is JobStatus.PENDING
+        gate.open()
+        assert later.result(TIMEOUT) == 0
+    assert repr(runner) == "<BoundedRunner 'runner' closed limit=1 running=0 pending=0>"

@@ -36,6 +36,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import CodeType, FrameType
 
+# One that comes as a generator is dropped is not raised: Python prints it.
+pytestmark = pytest.mark.filterwarnings("ignore:Exception ignored in. <generator")
+
 OURS = str(Path(boundedjobs.__file__).parent) + os.sep
 PATIENCE = float(os.environ.get("PATIENCE", "5"))  # seconds after which something is lost
 LIMIT = 2

@@ -127,7 +127,8 @@ def test_whoever_finds_a_free_slot_does_not_count_as_waiting() -> None:
         submitting.start()
         assert heard_pending.wait(TIMEOUT)
         other = runner.submit(gate)  # there are two slots, and one job that is arriving
-        assert refused(runner).pending == 1
+        error = refused(runner)
+        assert (error.running, error.pending) == (2, 0)
         go_on.set()
         submitting.join(TIMEOUT)
         gate.wait_for(2)
@@ -144,9 +145,9 @@ def test_a_job_whose_pending_is_being_heard_takes_room_already() -> None:
 
     with BoundedRunner(1, max_pending=0, on_status=listener) as runner:
         assert runner.submit(len, "").result(TIMEOUT) == 0
-    assert [(e.running, e.pending) for e in errors] == [(0, 1)]
+    assert [(e.running, e.pending) for e in errors] == [(1, 0)]
     assert str(errors[0]) == (
-        f"runner 'runner' is full: 0 of limit 1 run and 1 of max_pending 0 wait; {LATER}"
+        f"runner 'runner' is full: 1 of limit 1 run and 0 of max_pending 0 wait; {LATER}"
     )
 
 
