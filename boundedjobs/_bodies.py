@@ -190,7 +190,7 @@ class Bodies(Telling):
 
     def lose(self, job: Job[Any], exc: BaseException | None) -> None:
         """The body can't be started, or will never go on: its thread or loop is not there."""
-        self.follow_up(partial(self._lose, job, exc))
+        self.todo.follow_up(partial(self._lose, job, exc))
 
     def _lose(self, job: Job[Any], exc: BaseException | None) -> None:
         with self.lock:

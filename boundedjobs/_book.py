@@ -7,23 +7,23 @@ follows from it is done outside, and can be taken up by whoever comes next.
 from __future__ import annotations
 
 import os
-from _thread import start_new_thread
 from collections import deque
+from functools import partial
 from itertools import count
-from threading import RLock, Thread, get_ident
+from threading import Thread
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakSet, finalize
 
 from boundedjobs._admission import Admission
 from boundedjobs._event import JobEvent
-from boundedjobs._failure import attempt
 from boundedjobs._here import NO_LATE_THREADS, importing
 from boundedjobs._job import Job
 from boundedjobs._lanes._threads import ThreadLane
 from boundedjobs._latch import Latch
 from boundedjobs._listeners import Calls, Hearers
 from boundedjobs._status import JobStatus
+from boundedjobs._todo import Todo
 from boundedjobs._waits import Waits
 
 if TYPE_CHECKING:
@@ -43,43 +43,22 @@ class Book:
 
     def __init__(self, name: str, limit: int, max_pending: int | None) -> None:
         self.name = name
-        # The lock guards the admission, the lanes, the waits and the fields of the jobs. It
-        # is re-entrant only so that a signal handler or a `__del__` that comes in the midst
-        # can be told apart, and put off; no user code runs while it is held.
-        self.lock = RLock()
-        self.put_off: deque[Callable[[], object]] = deque()
-        self.errands: deque[Callable[[], None]] = deque()
-        self.carrying: set[int] = set()  # the threads that carry them out
-        self.catching_up = False  # somebody does what was put off
+        self.todo = Todo()
+        # Guards the admission, the lanes, the waits and the fields of the jobs.
+        self.lock = self.todo.lock
         self.admission: Admission[Job[Any]] = Admission(limit, max_pending)
-        self.threads = ThreadLane(name, limit, self.lock, self.errands)
+        self.threads = ThreadLane(name, limit, self.todo)
         self.waits = Waits(self.admission, self.threads)
         self.loops: Loops | None = None
         self.entered: AbstractEventLoop | None = None  # the loop that entered the runner
         self.rooms: dict[Job[Any], Latch] = {}  # where submitters wait for room
         self.ending: dict[Job[Any], None] = {}  # out of the queue, its end not yet heard by all
         self.closings: list[Latch] = []  # set when nothing is left to do, or anew to be done
-        self.lost: deque[Callable[[], None]] = deque()  # see `follow_up`
-        self.losing: set[int] = set()  # the threads that do those
         self.left_behind: WeakSet[Thread] = WeakSet()  # outlived a deadline: not waited for
         self.listener_errors = 0
         # Unique across processes by the random part, made anew in a forked child.
         self.numbers = count(int.from_bytes(os.urandom(8)) << 32)
         self.finalizers = [finalize(self, self.threads.dismiss)]
-
-    def is_interrupting(self) -> bool:
-        """Whether this call came in the midst of a step on the same thread."""
-        owns: bool = self.lock._is_owned()  # type: ignore[attr-defined]  # as Condition does
-        return owns or get_ident() in self.carrying
-
-    def defer(self, step: Callable[[], object]) -> None:
-        """Put off a call that came in the midst of a step on the same thread."""
-        self.put_off.append(step)
-        if len(self.put_off) > 1:
-            return  # somebody is about to take up the first, and goes on until none is left
-        # It waits for the lock, and so for the end of the step. Not a threading.Thread: to
-        # start one takes a lock that this thread may hold as well.
-        attempt(start_new_thread, self.carry_out, ())
 
     @property
     def home(self) -> AbstractEventLoop | None:
@@ -128,7 +107,7 @@ class Book:
         self.note(job, JobStatus.PENDING)
         if NO_LATE_THREADS:
             if job._is_async:
-                self.errands.append(self.lane(job._loop, self.home).wake)
+                self.todo.add(self.lane(job._loop, self.home).wake)
             else:
                 self.threads.prepare()
         return [] if job._events else self.admission.place(job)
@@ -180,7 +159,7 @@ class Book:
             with importing:
                 from boundedjobs._lanes._loops import Loops
 
-            self.loops = Loops(self.name, self.lock, self.errands, last_orders=self.exiting)
+            self.loops = Loops(self.name, self.todo, last_orders=self.exiting)
             self.finalizers.append(finalize(self, self.loops.stop))
         return self.loops.lane(otherwise if loop is None else loop)
 
@@ -197,7 +176,9 @@ class Book:
     def is_quiet(self) -> bool:
         """Whether every job that was accepted has come to its end."""
         admission = self.admission
-        unfinished = admission.arriving or admission.pending or self.ending or self.put_off
+        unfinished = (
+            admission.arriving or admission.pending or self.ending or self.todo.has_put_off()
+        )
         return not unfinished and all(job._settled for job in admission.running)
 
     def jobs(self) -> list[Job[Any]]:
@@ -218,11 +199,6 @@ class Book:
         with self.lock:
             self.listener_errors += 1
 
-    def recover(self) -> None:
-        """After a Ctrl-C: this thread is in the midst of nothing any more."""
-        self.carrying.discard(get_ident())
-        self.losing.discard(get_ident())
-
     def mend_after(self, exc: BaseException | None) -> None:
         """Mend, if `exc`, that came out of the runner's own code, is a Ctrl-C."""
         if exc is not None and not isinstance(exc, Exception):
@@ -230,8 +206,8 @@ class Book:
 
     def mend(self) -> None:
         """After a Ctrl-C: take up what was decided, and not carried out."""
-        self.recover()
-        self._follow_up()
+        self.todo.recover()
+        self.todo.carry_out()
         with self.lock:
             self.open_rooms()
             # PENDING is noted, heard and followed by a place in the queue in single steps.
@@ -245,60 +221,19 @@ class Book:
                 self.loops.mend()
         self.carry_out()
 
+    def put_off(self, fn: Callable[..., object], *args: Any, **kwargs: Any) -> None:
+        """Have a call made that came in the midst of a step on the same thread."""
+        self.todo.put_off(partial(fn, *args, **kwargs), self.carry_out)
+
     def carry_out(self) -> None:
-        """Do what has been recorded: start threads, wake loops, take up what was put off."""
-        me, errand = get_ident(), None
-        with self.lock:  # until the step is over that a call was put off for
-            outermost = me not in self.carrying
-        try:
-            self.carrying.add(me)
-            while (errand := _first(self.errands)) is not None:
-                errand()
-        except BaseException:
-            if errand is not None:
-                self.errands.appendleft(errand)
-            raise
-        finally:
-            if outermost:
-                self.carrying.discard(me)
-        if self.is_interrupting():
-            return
-        self._follow_up()
-        if self.put_off:
-            self._catch_up()
-
-    def follow_up(self, step: Callable[[], None]) -> None:
-        """Do a step that may call listeners: now, or when this thread's errands are done."""
-        self.lost.append(step)
-        self._follow_up()
-
-    def _follow_up(self) -> None:
-        me = get_ident()
-        if me in self.carrying or me in self.losing:
-            return  # each one that is lost hands its slot to the next: a loop, not a recursion
-        try:
-            self.losing.add(me)
-            while (step := _first(self.lost)) is not None:
-                step()
-        finally:
-            self.losing.discard(me)
-
-    def _catch_up(self) -> None:
-        """Do what was put off, one thread at a time, in order."""
-        while True:
-            with self.lock:
-                if self.catching_up or not self.put_off:
-                    break  # whoever is at it goes on until none is left
-                self.catching_up = True
-                step = self.put_off.popleft()
-            try:
-                step()
-            finally:
-                self.catching_up = False
+        """Do outside the lock what was decided under it."""
+        self.todo.carry_out()
         self.rest()
 
     def rest(self) -> None:
         """If the runner is closed and nothing is left to do, let its threads go."""
+        if not self.admission.closed or self.todo.is_interrupting():
+            return
         with self.lock:
             if not (self.admission.closed and self.is_quiet()):
                 return
@@ -312,10 +247,3 @@ class Book:
             private.stop()
         for closing in closings:
             closing.set()
-
-
-def _first(calls: deque[Callable[[], T]]) -> Callable[[], T] | None:
-    try:
-        return calls.popleft()
-    except IndexError:  # none is left, or somebody else was quicker
-        return None

@@ -27,8 +27,8 @@ TELLERS = 8
 
 def close(core: Core, *, cancel_pending: bool) -> None:
     """Accept nothing from now on; cancel what has not started, if asked to."""
-    if core.is_interrupting():
-        core.defer(lambda: close(core, cancel_pending=cancel_pending))
+    if core.todo.is_interrupting():
+        core.put_off(close, core, cancel_pending=cancel_pending)
         return
     with core.lock:
         core.stop_accepting()
@@ -58,7 +58,7 @@ def reopen(core: Core) -> None:
 
 def check_may_wait(core: Core, form: str) -> None:
     """Refuse to wait for the end of the runner where that would never come."""
-    if core.is_inside() or core.is_interrupting():
+    if core.is_inside() or core.todo.is_interrupting():
         raise JobDeadlock(
             f"{form} inside a job of runner {core.name!r}, or in the midst of one of its own "
             "steps, would wait for itself; closing has begun: don't wait, use "
@@ -170,7 +170,7 @@ def drain_patiently(core: Core, deadline: float | None, *, raised: bool) -> None
         except BaseException as exc:
             # Not from user code, which is isolated: KeyboardInterrupt, or whatever else a
             # signal handler raises. It goes on to the caller when the jobs are seen to.
-            core.recover()
+            core.todo.recover()
             if raised:
                 let_go(core)
                 raise

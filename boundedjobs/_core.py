@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from threading import get_ident
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -38,8 +37,8 @@ class Core(Bodies):
 
     def submit(self, job: Job[Any], *, may_wait: bool) -> Verdict:
         """Hand a job in; return whether it was accepted, when PENDING has been heard."""
-        if self.is_interrupting():
-            self.defer(partial(self._submit_late, job))
+        if self.todo.is_interrupting():
+            self.put_off(self._submit_late, job)
             return Verdict.ACCEPTED
         return self._mending(job, self._submit, job, may_wait=may_wait)
 
@@ -60,7 +59,7 @@ class Core(Bodies):
             if verdict is Verdict.ACCEPTED:
                 self.hand_over(self.accept(job))
                 if self.loops is not None and self.admission.pending:
-                    self.errands.append(self.reap)  # a loop that is gone may hold its slot
+                    self.todo.add(self.reap)  # a loop that is gone may hold its slot
             elif verdict is Verdict.WAIT:
                 room = self.rooms[job] = Latch()
         if room is not None:
@@ -69,7 +68,7 @@ class Core(Bodies):
             verdict = Verdict.CLOSED if job._status is None else Verdict.ACCEPTED
         if job._events:
             self.tell(job, again=True)
-        if self.errands or self.put_off:
+        if self.todo:
             self.carry_out()
         return verdict
 
@@ -106,13 +105,13 @@ class Core(Bodies):
 
     def refuse(self, job: Job[Any], error: BoundedJobsError) -> None:
         """End a job REJECTED: the listeners hear it."""
-        if self.is_interrupting():
-            self.defer(partial(self.refuse, job, error))
+        if self.todo.is_interrupting():
+            self.put_off(self.refuse, job, error)
             return
         try:
             self._refuse(job, error)
         except BaseException:
-            self.recover()
+            self.todo.recover()
             self._refuse(job, error)
             raise
 
@@ -130,11 +129,11 @@ class Core(Bodies):
 
     def cancel(self, job: Job[Any]) -> bool:
         """See `Job.cancel`."""
-        if self.is_interrupting():
-            self.defer(partial(self.cancel, job))
+        if self.todo.is_interrupting():
+            self.put_off(self.cancel, job)
             return job._status not in FINAL
         if job._status is None:  # its submit has been put off, and this comes after it
-            self.defer(partial(self.cancel, job))
+            self.put_off(self.cancel, job)
             return True
         return self._mending(job, self._cancel, job)
 
@@ -165,8 +164,8 @@ class Core(Bodies):
 
     def report(self, job: Job[Any], progress: Progress) -> None:
         """See `Job.report`."""
-        if self.is_interrupting():
-            self.defer(partial(self.report, job, progress))
+        if self.todo.is_interrupting():
+            self.put_off(self.report, job, progress)
             return
         self._mending(job, self._report, job, progress)
 

@@ -115,7 +115,7 @@ class Telling(Book):
 
         def lost(exc: BaseException | None) -> None:
             if calls.heard is None:
-                self.follow_up(partial(lose, exc))  # what follows calls listeners
+                self.todo.follow_up(partial(lose, exc))  # what follows calls listeners
             else:
                 lose(exc)  # a thread waits for it, maybe the one that would follow up
 
@@ -189,7 +189,7 @@ class Telling(Book):
                 self.ending.pop(job, None)
         if not job._active and job._teller is None:
             job._drop()
-        if self.errands or self.put_off:
+        if self.todo:
             self.carry_out()
         if self.admission.closed:
             self.rest()

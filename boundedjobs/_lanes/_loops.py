@@ -7,7 +7,7 @@ import sys
 from collections import deque
 from collections.abc import Callable, Coroutine
 from contextvars import Context
-from threading import RLock, Thread
+from threading import Thread
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from boundedjobs._failure import attempt, call
@@ -16,6 +16,8 @@ from boundedjobs._log import log_private_loop
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
+
+    from boundedjobs._todo import Todo
 
 
 class Errand(NamedTuple):
@@ -32,12 +34,11 @@ class LoopLane:
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop | None,
-        lock: RLock,
-        errands: deque[Callable[[], None]],
+        todo: Todo,
     ) -> None:
         self.loop = loop
-        self._lock = lock
-        self._errands = errands
+        self._todo = todo
+        self._lock = todo.lock
         # Guarded by the lock. An event loop keeps only weak references to its tasks: what runs
         # is kept here, and the lanes by the finalizer of their runner.
         self._inbox: deque[Errand] = deque()
@@ -55,7 +56,7 @@ class LoopLane:
         self._inbox.append(errand)
         if not self._waking:
             self._waking = True
-            self._errands.append(self.wake)
+            self._todo.add(self.wake)
 
     def wake(self) -> None:
         """Have the loop see to the inbox: later, in no midst of anything that goes on now."""
@@ -72,7 +73,7 @@ class LoopLane:
     def mend(self) -> None:
         """Wake again a loop that a Ctrl-C has kept from being woken. Under the lock."""
         if self._inbox:
-            self._errands.append(self.wake)
+            self._todo.add(self.wake)
 
     def abandon(self, exc: BaseException | None = None) -> None:
         """The loop is gone, or about to be: nothing of it will end by itself."""
@@ -175,8 +176,8 @@ class LoopLane:
 class PrivateLane(LoopLane):
     """A lane with a loop of its own, on a daemon thread that is started when needed."""
 
-    def __init__(self, name: str, lock: RLock, errands: deque[Callable[[], None]]) -> None:
-        super().__init__(None, lock, errands)
+    def __init__(self, name: str, todo: Todo) -> None:
+        super().__init__(None, todo)
         self._name = name
         self._stop: asyncio.Event | None = None
         self.thread: Thread | None = None
@@ -229,14 +230,13 @@ class Loops:
     def __init__(
         self,
         name: str,
-        lock: RLock,
-        errands: deque[Callable[[], None]],
+        todo: Todo,
         *,
         last_orders: bool,
     ) -> None:
         self._name = name
-        self._lock = lock
-        self._errands = errands
+        self._todo = todo
+        self._lock = todo.lock
         self._lanes: dict[asyncio.AbstractEventLoop, LoopLane] = {}
         self._private: PrivateLane | None = None
         self._last_orders = last_orders  # a loop that does not run now will not run again
@@ -248,12 +248,12 @@ class Loops:
             lane = self._lanes.get(loop)
             if lane is None:
                 for other in [o for o in self._lanes if o.is_closed()]:
-                    self._errands.append(self._lanes.pop(other).abandon)
-                lane = self._lanes[loop] = LoopLane(loop, self._lock, self._errands)
+                    self._todo.add(self._lanes.pop(other).abandon)
+                lane = self._lanes[loop] = LoopLane(loop, self._todo)
                 lane.gone = self._last_orders and not loop.is_running()
             return lane
         if self._private is None or self._private.gone:
-            self._private = PrivateLane(self._name, self._lock, self._errands)
+            self._private = PrivateLane(self._name, self._todo)
         return self._private
 
     @property

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from functools import partial
 from queue import SimpleQueue
-from threading import Event, RLock, Thread, get_ident
+from threading import Event, Thread, get_ident
 from typing import TYPE_CHECKING, Any
 
 from boundedjobs._failure import attempt
 
 if TYPE_CHECKING:
-    from collections import deque
-    from collections.abc import Callable
-
     from boundedjobs._job import Job
+    from boundedjobs._todo import Todo
 
 
 class Worker(Thread):
@@ -46,16 +44,14 @@ class ThreadLane:
     """Hands jobs to idle workers, or to new ones while there are fewer than `limit`.
 
     `put` is called under the runner's lock, and leaves what must be done outside it in
-    `errands`. Keeps no reference to the runner.
+    `todo`. Keeps no reference to the runner.
     """
 
-    def __init__(
-        self, name: str, limit: int, lock: RLock, errands: deque[Callable[[], None]]
-    ) -> None:
+    def __init__(self, name: str, limit: int, todo: Todo) -> None:
         self.limit = limit
         self._name = name
-        self._lock = lock
-        self._errands = errands
+        self._todo = todo
+        self._lock = todo.lock
         self._started = 0
         # Guarded by the lock. `_spare` is the workers that wait at `_ready` less the jobs
         # that lie there; below zero, a worker that is busy now will find a job there. After
@@ -89,13 +85,13 @@ class ThreadLane:
         worker = Worker(self, f"{self._name}-{self._started}", job)
         self._started += 1
         self.workers[worker] = None
-        self._errands.append(partial(self._start, worker, job))
+        self._todo.add(partial(self._start, worker, job))
 
     def mend(self) -> None:
         """Start again whom a Ctrl-C has kept from being started. Under the lock."""
         for worker in self.workers:
             if worker.starter in (None, get_ident()) and not worker.up.is_set():
-                self._errands.append(partial(self._start, worker, worker.first))
+                self._todo.add(partial(self._start, worker, worker.first))
 
     def _start(self, worker: Worker, job: Job[Any] | None) -> None:
         with self._lock:

@@ -1,0 +1,127 @@
+"""What is decided under the lock of a runner, and done when it is free."""
+
+from __future__ import annotations
+
+from _thread import start_new_thread
+from collections import deque
+from threading import RLock, get_ident
+from typing import TYPE_CHECKING
+
+from boundedjobs._failure import attempt
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Call = Callable[[], object]
+
+
+class Todo:
+    """The lock of one runner, and three kinds of calls that are not made while it is held.
+
+    What is added starts a thread or wakes a loop. What follows up may call listeners, and so
+    waits until the thread that it is on has made those. What is put off came from a signal
+    handler or a `__del__` in the midst of a step on the same thread; such calls are made in
+    their order, by one thread at a time. Whoever comes next makes what a Ctrl-C has left.
+    """
+
+    __slots__ = ("_added", "_carrying", "_catching_up", "_following", "_later", "_put_off", "lock")
+
+    def __init__(self) -> None:
+        # It is re-entrant only so that a call that comes in the midst can be told apart, and
+        # put off; no user code runs while it is held.
+        self.lock = RLock()
+        self._added: deque[Call] = deque()
+        self._carrying: set[int] = set()  # the threads that make the calls that were added
+        self._later: deque[Call] = deque()
+        self._following: set[int] = set()  # the threads that make those
+        self._put_off: deque[Call] = deque()
+        self._catching_up = False  # somebody makes those
+
+    def __bool__(self) -> bool:
+        return bool(self._added or self._put_off)
+
+    def add(self, call: Call) -> None:
+        """Have a call made when the lock is free. Under the lock."""
+        self._added.append(call)
+
+    def has_put_off(self) -> bool:
+        """Whether calls that were put off are still to be made."""
+        return bool(self._put_off)
+
+    def is_interrupting(self) -> bool:
+        """Whether this comes in the midst of a step on the same thread."""
+        owns: bool = self.lock._is_owned()  # type: ignore[attr-defined]  # as Condition does
+        return owns or get_ident() in self._carrying
+
+    def put_off(self, call: Call, carry_out: Call) -> None:
+        """Have a call made when the step is over that it came in the midst of."""
+        self._put_off.append(call)
+        if len(self._put_off) > 1:
+            return  # somebody is about to take up the first, and goes on until none is left
+        # It waits for the lock, and so for the end of the step. Not a threading.Thread: to
+        # start one takes a lock that this thread may hold as well.
+        attempt(start_new_thread, carry_out, ())
+
+    def recover(self) -> None:
+        """After a Ctrl-C: this thread is in the midst of nothing any more."""
+        self._carrying.discard(get_ident())
+        self._following.discard(get_ident())
+
+    def carry_out(self) -> None:
+        """Make the calls that are to be made."""
+        me = get_ident()
+        with self.lock:  # until the step is over that a call was put off for
+            outermost = me not in self._carrying
+        try:
+            self._carrying.add(me)
+            _make(self._added)
+        finally:
+            if outermost:
+                self._carrying.discard(me)
+        if not self.is_interrupting():
+            self._follow_up()
+            self._catch_up()
+
+    def follow_up(self, call: Call) -> None:
+        """Make a call that may call listeners: now, or when this thread is through."""
+        self._later.append(call)
+        self._follow_up()
+
+    def _follow_up(self) -> None:
+        me = get_ident()
+        if me in self._carrying or me in self._following:
+            return  # one may lead to the next: a loop, not a recursion
+        try:
+            self._following.add(me)
+            _make(self._later)
+        finally:
+            self._following.discard(me)
+
+    def _catch_up(self) -> None:
+        while self._put_off:
+            with self.lock:
+                if self._catching_up or not self._put_off:
+                    return  # whoever is at it goes on until none is left
+                self._catching_up = True
+                call = self._put_off.popleft()
+            try:
+                call()
+            finally:
+                self._catching_up = False
+
+
+def _make(calls: deque[Call]) -> None:
+    """Make calls until none is left; put one back that a Ctrl-C cuts off."""
+    call = None
+    try:
+        while calls:
+            try:
+                call = calls.popleft()
+            except IndexError:
+                return  # somebody else was quicker
+            call()
+            call = None
+    except BaseException:
+        if call is not None:
+            calls.appendleft(call)
+        raise
