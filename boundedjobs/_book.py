@@ -128,8 +128,7 @@ class Book:
                 if job._is_async:
                     self.to_loop(job)
                 elif worker and mine is None:
-                    if self.claim(job):
-                        mine = job
+                    mine = job if self.claim(job) else None
                 else:
                     self.threads.put(job)
             let_in = self.admission.let_in() if self.admission.outside else ()
@@ -149,9 +148,8 @@ class Book:
             if job not in self.admission.outside:
                 room.set()
 
-    def to_loop(self, job: Job[Any]) -> None:
-        """Give a job to its loop lane."""
-        raise NotImplementedError
+    # Gives a job to its loop lane; `Bodies` knows how.
+    def to_loop(self, job: Job[Any]) -> None: ...
 
     def lane(self, loop: AbstractEventLoop | None, otherwise: AbstractEventLoop | None) -> LoopLane:
         """The lane of the first of these loops that there is; else of the private one."""

@@ -112,16 +112,15 @@ class Todo:
 
 def _make(calls: deque[Call]) -> None:
     """Make calls until none is left; put one back that a Ctrl-C cuts off."""
-    call = None
+    held: list[Call] = []
     try:
-        while calls:
+        while True:
             try:
-                call = calls.popleft()
-            except IndexError:
-                return  # somebody else was quicker
-            call()
-            call = None
+                held.append(calls.popleft())
+            except IndexError:  # none is left, or somebody else was quicker
+                return
+            held[0]()
+            held.clear()
     except BaseException:
-        if call is not None:
-            calls.appendleft(call)
+        calls.extendleft(held)
         raise

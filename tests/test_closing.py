@@ -1055,3 +1055,19 @@ def test_a_body_that_was_let_go_of_keeps_its_slot_and_is_shown_as_overdue() -> N
         gate.open()
         assert later.result(TIMEOUT) == 0
     assert repr(runner) == "<BoundedRunner 'runner' closed limit=1 running=0 pending=0>"
+
+
+def test_a_callback_that_hangs_holds_up_no_closing_and_is_no_unheard_listener(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    gate, hangs = Gate(), Gate()
+    runner = BoundedRunner(1)
+    job = runner.submit(gate)
+    gate.wait_for()
+    job.add_done_callback(hangs)
+    runner.shutdown(timeout=0)
+    assert job.status is JobStatus.INTERRUPTED
+    assert job.done()
+    assert [record.levelname for record in caplog.records] == ["WARNING"]  # names the job
+    hangs.open()
+    gate.open()

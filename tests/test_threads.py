@@ -474,3 +474,52 @@ def test_a_body_that_still_runs_when_the_runner_is_opened_anew_keeps_its_slot() 
         gate.open()
         job.result(TIMEOUT)
     assert order == ["old", "new"]
+
+
+# A Ctrl-C while a thread is started.
+
+
+def ctrl_c_at_start(monkeypatch: pytest.MonkeyPatch, thread: str, *, came_up: bool) -> None:
+    """Have the next start of such a thread end in a KeyboardInterrupt, come up or not."""
+    start = threading.Thread.start
+
+    def interrupted(self: threading.Thread) -> None:
+        if not self.name.endswith(thread):
+            start(self)
+            return
+        monkeypatch.setattr(threading.Thread, "start", start)
+        if came_up:
+            start(self)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(threading.Thread, "start", interrupted)
+
+
+@pytest.mark.parametrize("came_up", [False, True])
+def test_a_ctrl_c_while_a_worker_is_started_loses_no_job(
+    monkeypatch: pytest.MonkeyPatch, came_up: bool
+) -> None:
+    heard = Heard()
+    with BoundedRunner(1, on_status=heard) as runner:
+        ctrl_c_at_start(monkeypatch, "-0", came_up=came_up)
+        with pytest.raises(KeyboardInterrupt):
+            runner.submit(nothing)
+        assert runner.submit(len, "abc").result(TIMEOUT) == 3
+        assert len(workers(runner)) == 1
+    assert heard.statuses("nothing") == ["pending", "running", "succeeded"]
+
+
+@pytest.mark.parametrize("came_up", [False, True])
+def test_a_ctrl_c_while_the_private_loop_is_started_loses_no_job(
+    monkeypatch: pytest.MonkeyPatch, came_up: bool
+) -> None:
+    async def body() -> None:
+        """A body."""
+
+    heard = Heard()
+    with BoundedRunner(1, on_status=heard) as runner:
+        ctrl_c_at_start(monkeypatch, "-loop", came_up=came_up)
+        with pytest.raises(KeyboardInterrupt):
+            runner.wrap(body, name="body")()
+        assert runner.submit(len, "abc").result(TIMEOUT) == 3
+    assert heard.statuses("body") == ["pending", "running", "succeeded"]

@@ -7,11 +7,11 @@ import sys
 from collections import deque
 from collections.abc import Callable, Coroutine
 from contextvars import Context
-from threading import Thread
+from threading import Thread, current_thread
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from boundedjobs._failure import attempt, call
-from boundedjobs._here import running_loop
+from boundedjobs._here import NO_LATE_THREADS, running_loop
 from boundedjobs._log import log_private_loop
 
 if TYPE_CHECKING:
@@ -181,16 +181,20 @@ class PrivateLane(LoopLane):
         self._name = name
         self._stop: asyncio.Event | None = None
         self.thread: Thread | None = None
+        self._until_idle = False  # it runs on a thread that has other things to do
 
     def wake(self) -> None:
         if self.thread is None:
             self.thread = Thread(target=self._run, name=f"{self._name}-loop", daemon=True)
             exc = attempt(self.thread.start)
-            if exc is not None:
+            if exc is None:
+                log_private_loop(self._name)
+            elif NO_LATE_THREADS and "shutdown" in str(exc) and running_loop() is None:
+                self._until_idle, self.thread = True, current_thread()
+                self._run()  # here, then
+            else:
                 self.thread = None
                 self.abandon(exc)
-            else:
-                log_private_loop(self._name)
         elif self.loop is not None:
             super().wake()
 
@@ -222,6 +226,12 @@ class PrivateLane(LoopLane):
                 stop.set()
         self._see_to_inbox()
         await stop.wait()
+
+    def _forget(self, task: asyncio.Task[None]) -> None:
+        super()._forget(task)
+        with self._lock:  # in one step with the decision: nothing is put here any more
+            if self._until_idle and not self._tasks and not self._inbox:
+                self.stop()
 
 
 class Loops:
