@@ -205,7 +205,6 @@ class Book:
     def mend(self) -> None:
         """After a Ctrl-C: take up what was decided, and not carried out."""
         self.todo.recover()
-        self.todo.carry_out()
         with self.lock:
             self.open_rooms()
             # PENDING is noted, heard and followed by a place in the queue in single steps.

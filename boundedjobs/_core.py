@@ -118,13 +118,12 @@ class Core(Bodies):
     def _refuse(self, job: Job[Any], error: BoundedJobsError) -> None:
         failure = capture(error, "admission")
         with self.lock:
-            if not job._settled:
-                # A twin: the error carries the job, and a job that kept it would be a cycle.
-                twin = type(error).__new__(type(error), *error.args)
-                twin.__dict__.update(error.__dict__, job=None)
-                job._failure, job._exception = failure, twin
-                self.ending[job] = None
-                self.note(job, JobStatus.REJECTED)
+            # A twin: the error carries the job, and a job that kept it would be a cycle.
+            twin = type(error).__new__(type(error), *error.args)
+            twin.__dict__.update(error.__dict__, job=None)
+            job._failure, job._exception = failure, twin
+            self.ending[job] = None
+            self.note(job, JobStatus.REJECTED)
         self.resume(job)
 
     def cancel(self, job: Job[Any]) -> bool:

@@ -151,8 +151,7 @@ class LazyFuture(Future[T]):
         with meeting.condition:
             with self._keeper.lock:
                 self._settled = True
-                if meeting.calls is None:
-                    meeting.calls = OneByOne(meeting.callbacks, self)
+                meeting.calls = meeting.calls or OneByOne(meeting.callbacks, self)
             self._tell_waiters(meeting)
         self._call_back(meeting.calls)
         meeting.callbacks = []

@@ -98,7 +98,7 @@ class Todo:
             self._following.discard(me)
 
     def _catch_up(self) -> None:
-        while self._put_off:
+        while True:
             with self.lock:
                 if self._catching_up or not self._put_off:
                     return  # whoever is at it goes on until none is left

@@ -38,6 +38,7 @@ from boundedjobs import (
     RunnerClosed,
     RunnerFull,
 )
+from tests.blocking import when_blocking
 from tests.gates import TIMEOUT, AsyncGate, Gate, Heard
 
 OURS = (str(Path(boundedjobs.__file__).parent) + os.sep, threading.__file__)
@@ -629,3 +630,62 @@ def test_a_ctrl_c_while_a_refusal_is_told_goes_to_the_caller_and_the_refusal_is_
     run_on_loop(main())
     assert heard == ["rejected"]
     assert runner.listener_errors == 0
+
+
+def test_what_was_put_off_is_done_though_no_thread_can_be_started(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(*_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    heard = Heard()
+    runner = BoundedRunner(1, max_pending=0, on_status=heard)
+    gate = AsyncGate()
+
+    def hook() -> None:
+        monkeypatch.setattr("boundedjobs._todo.start_new_thread", refuse)
+        late = runner.wrap(nothing, name="late")()
+        assert late.status is JobStatus.PENDING
+
+    async def main() -> None:
+        async with runner:
+            await within_a_step(hook, lambda: runner.submit(gate))
+            assert heard.statuses("late") == ["rejected"]  # by the thread that took the step
+            gate.open()
+
+    run_on_loop(main())
+
+
+def test_a_ctrl_c_while_an_async_listener_is_waited_for_calls_it_once() -> None:
+    heard = Heard()
+    gate = AsyncGate()
+    interrupted = threading.Event()
+
+    async def listen(event: JobEvent) -> None:
+        heard(event)
+        if event.name == "held" and event.status is JobStatus.PENDING:
+            await gate()
+
+    def handle(*_: object) -> None:
+        interrupted.set()
+        again.enter_context(when_blocking(gate.open))  # when it is waited for once more
+        raise KeyboardInterrupt
+
+    def press() -> None:
+        gate.wait_for()  # the listener is in its midst
+        main = threading.main_thread().ident
+        assert main is not None
+        while not interrupted.wait(0.05):  # what comes just before the wait does not end it
+            signal.pthread_kill(main, signal.SIGINT)
+
+    presses = threading.Thread(target=press)
+    with (
+        BoundedRunner(1, on_status=listen) as runner,
+        contextlib.ExitStack() as again,
+    ):
+        again.callback(signal.signal, signal.SIGINT, signal.signal(signal.SIGINT, handle))
+        runner.submit(nothing).result(TIMEOUT)  # all threads are there
+        with pytest.raises(KeyboardInterrupt), when_blocking(presses.start):
+            runner.wrap(nothing, name="held")()
+        presses.join(TIMEOUT)
+    assert heard.statuses("held") == ["pending", "running", "succeeded"]

@@ -6,10 +6,12 @@ import asyncio
 import sys
 from collections import deque
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from contextvars import Context
 from threading import Thread, current_thread
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from boundedjobs._callables import close_coroutine
 from boundedjobs._failure import attempt, call
 from boundedjobs._here import NO_LATE_THREADS, running_loop
 from boundedjobs._log import log_private_loop
@@ -90,9 +92,7 @@ class LoopLane:
             if self.loop is None or not self.loop.is_running():
                 # Its job has had its end: no word of a pending task that is destroyed.
                 task._log_destroy_pending = False  # type: ignore[attr-defined]
-                coroutine = task.get_coro()
-                if coroutine is not None:
-                    call(coroutine.close, (), {})  # runs its `finally` clauses
+                close_coroutine(task.get_coro())  # runs its `finally` clauses
             else:
                 task.cancel()
 
@@ -139,9 +139,8 @@ class LoopLane:
             self._done_with(errand)
 
     def _done_with(self, errand: Errand) -> None:
-        with self._lock:
-            if errand in self._inbox:  # it is not, if the lane was abandoned meanwhile
-                self._inbox.remove(errand)
+        with self._lock, suppress(ValueError):  # the lane may have been abandoned meanwhile
+            self._inbox.remove(errand)
 
     def _forget(self, task: asyncio.Task[None]) -> None:
         errand = self._tasks.pop(task, None)
