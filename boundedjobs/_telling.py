@@ -147,12 +147,13 @@ class Telling(Book):
 
     def _heard(self, job: Job[Any], calls: Calls, *, worker: bool) -> Job[Any] | None:
         status = calls.event._status
+        is_accepted = status is JobStatus.PENDING
         with self.lock:
-            started = self.admission.place(job) if status is JobStatus.PENDING else ()
+            started = self.admission.place(job) if is_accepted else ()
             if job._events and job._events[0] is calls:
                 job._events.popleft()
             calls.errand = None  # it refers to the calls
-            if started or status is JobStatus.PENDING:
+            if is_accepted:
                 if not job._events:  # else it was cancelled meanwhile: that is to be told
                     job._teller = None
                 self.hand_over(started)
