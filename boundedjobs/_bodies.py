@@ -124,7 +124,7 @@ class Bodies(Telling):
                 await asyncio.wait([told])  # does not cancel what it waits for
             except asyncio.CancelledError:
                 cancelled = True
-                self.mend()  # a Ctrl-C may be what ends the loop, and may have cut this off
+                self.wake_loops()  # a Ctrl-C may be what ends the loop, and have cut this off
                 if job._teller is None:
                     break
         return cancelled

@@ -214,6 +214,11 @@ class Book:
             waiting = [j for j in self.admission.running if j._status is JobStatus.PENDING]
             self.hand_over([*started, *self.admission.start(), *waiting])
             self.threads.mend()
+        self.wake_loops()
+
+    def wake_loops(self) -> None:
+        """Wake those that a Ctrl-C may have kept from being woken; do all that is to be done."""
+        with self.lock:
             if self.loops is not None:
                 self.loops.mend()
         self.carry_out()

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, InvalidStateError
 from contextlib import contextmanager, suppress
-from threading import Condition
+from threading import Condition, get_ident
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
@@ -25,17 +25,19 @@ T = TypeVar("T")
 class Meeting:
     """Where those who wait for one job meet it; made only when somebody does.
 
-    `callbacks` is guarded by the runner's lock, the others by `condition`.
+    `callbacks` and `caller` are guarded by the runner's lock, the others by `condition`.
     """
 
-    __slots__ = ("callbacks", "calls", "condition", "told", "waiters")
+    __slots__ = ("callbacks", "caller", "calls", "condition", "is_telling", "told", "waiters")
 
     def __init__(self) -> None:
         self.condition = Condition()
         self.waiters: list[Any] = []
-        self.told: list[Any] | None = None  # of the waiters; None: the job has not ended
+        self.is_telling = False
+        self.told: set[int] = set()  # the ids of waiters: a handle that is kept must not keep them
         self.callbacks: list[Callable[[Any], object]] = []
         self.calls: OneByOne | None = None  # of the callbacks
+        self.caller: int | None = None  # the thread that makes those
 
 
 class Alarm:
@@ -151,19 +153,19 @@ class LazyFuture(Future[T]):
         with meeting.condition:
             with self._keeper.lock:
                 self._settled = True
-                meeting.calls = meeting.calls or OneByOne(meeting.callbacks, self)
+                meeting.caller = meeting.caller or get_ident()
+                calls = meeting.calls = meeting.calls or OneByOne(meeting.callbacks, self)
             self._tell_waiters(meeting)
-        self._call_back(meeting.calls)
-        meeting.callbacks = []
-        meeting.calls = None  # it refers to this job
+        if meeting.caller == get_ident():
+            self._call_back(calls)
+            meeting.callbacks = []
+            meeting.calls = None  # it refers to this job
 
     def _tell_waiters(self, meeting: Meeting) -> None:
-        again = meeting.told is not None
-        if meeting.told is None:
-            meeting.told = []
+        again, meeting.is_telling = meeting.is_telling, True
         for waiter in meeting.waiters:
             if again and (
-                waiter in meeting.told or self in getattr(waiter, "finished_futures", ())
+                id(waiter) in meeting.told or self in getattr(waiter, "finished_futures", ())
             ):
                 continue  # to be told twice is the end of `as_completed`
             if self._status is JobStatus.CANCELLED:
@@ -172,7 +174,7 @@ class LazyFuture(Future[T]):
                 waiter.add_exception(self)
             else:
                 waiter.add_result(self)
-            meeting.told.append(waiter)
+            meeting.told.add(id(waiter))
         meeting.condition.notify_all()
 
     def _call_back(self, calls: OneByOne) -> None:

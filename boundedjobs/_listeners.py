@@ -88,8 +88,8 @@ class Calls:
             try:
                 await (listener(self.event) if awaitable is None else awaitable)  # type: ignore[misc]
             except BaseException as exc:
-                if loop is not None and not loop.is_running():
-                    raise  # closed with its loop: it is lost, as all that is left
+                if not self.is_left() or (loop is not None and not loop.is_running()):
+                    raise  # it is lost, as all that was left
                 self._failed(listener, exc)
             self._forget()
 
@@ -106,7 +106,7 @@ class Calls:
 
     def _forget(self) -> None:
         """The next one has had its call: not before, or a Ctrl-C could lose it."""
-        del (self._returned or self._async)[0]
+        del (self._returned or self._async)[:1]  # none if all were lost meanwhile
 
     def _failed(self, listener: Listener, exc: BaseException | None) -> None:
         self._on_error()

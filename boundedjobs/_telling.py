@@ -188,6 +188,8 @@ class Telling(Book):
         if job in self.ending:
             with self.lock:
                 self.ending.pop(job, None)
+                if not job._active:  # the body may have ended since `free`
+                    self.hand_over(self.admission.remove(job))
         if not job._active and job._teller is None:
             job._drop()
         if self.todo:

@@ -1071,3 +1071,47 @@ def test_a_callback_that_hangs_holds_up_no_closing_and_is_no_unheard_listener(
     assert [record.levelname for record in caplog.records] == ["WARNING"]  # names the job
     hangs.open()
     gate.open()
+
+
+def test_the_callbacks_of_a_job_are_called_by_one_thread_though_two_closings_end_it(
+    gate: Gate,
+) -> None:
+    hangs, called = Gate(), threading.Event()
+    runner = BoundedRunner(1)
+    job = runner.submit(gate)
+    gate.wait_for()
+    job.add_done_callback(hangs)
+    job.add_done_callback(lambda _: called.set())
+    runner.shutdown(timeout=0)
+    runner.shutdown(timeout=0)
+    assert not called.is_set()  # the first is still at it
+    hangs.open()
+    assert called.wait(TIMEOUT)
+
+
+def test_a_body_that_ends_whenever_its_job_is_let_go_of_frees_its_slot(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    start = threading.Thread.start
+
+    def refuse(thread: threading.Thread) -> None:
+        if thread.name.endswith("-closing"):
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    for number in itertools.count(1):
+        gate, runner = Gate(), BoundedRunner(1)
+        job = runner.submit(gate)
+        gate.wait_for()
+        job.add_done_callback(lambda _: None)
+        monkeypatch.setattr(threading.Thread, "start", refuse)  # this one tells, then
+        with let_in(number, gate.open) as outcome:
+            runner.shutdown(timeout=0)
+        monkeypatch.undo()
+        gate.open()
+        runner.shutdown()
+        for thread in [t for t in threading.enumerate() if t.name == "runner-0"]:
+            thread.join(TIMEOUT)
+        assert repr(runner) == "<BoundedRunner 'runner' closed limit=1 running=0 pending=0>"
+        if not outcome:
+            break

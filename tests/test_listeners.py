@@ -1518,3 +1518,27 @@ def test_with_status_listeners_alone_no_event_is_built_for_progress() -> None:
     with BoundedRunner(1, on_status=heard) as runner:
         runner.submit(lambda: current_job().report(1)).result(TIMEOUT)
     assert heard.statuses() == STEPS
+
+
+def test_a_listener_of_a_loop_that_goes_on_after_its_end_is_counted_once() -> None:
+    async def listener(event: JobEvent) -> None:
+        await asyncio.get_running_loop().create_future()
+
+    async def main() -> Job[int]:
+        job = runner.submit(int, "7")
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        return job
+
+    async def nothing_more() -> None:
+        """Lets the loop go round once more."""
+
+    loop = asyncio.new_event_loop()
+    with BoundedRunner(1, on_status=listener) as runner:
+        job = loop.run_until_complete(main())
+        loop.run_until_complete(loop.shutdown_asyncgens())  # as before it is closed
+        loop.run_until_complete(nothing_more())
+        loop.run_until_complete(nothing_more())
+        loop.close()
+        assert job.result(TIMEOUT) == 7
+        assert runner.listener_errors == 3

@@ -6,6 +6,7 @@ The garbage collector is off: what goes does so with its last reference, and no 
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import contextvars
 import gc
 import signal
@@ -412,3 +413,33 @@ def test_a_handle_does_not_keep_its_runner() -> None:
     del runner
     assert watch.left() == []
     assert job.result(0) == 3
+
+
+def test_a_handle_keeps_nothing_of_those_who_waited_for_it() -> None:
+    gate = Gate()
+    with BoundedRunner(2) as runner:
+        jobs: list[Job[Any]] = [runner.submit(gate) for _ in range(4)]
+        others = [weakref.ref(job) for job in jobs[1:]]
+        with when_blocking(gate.open):
+            concurrent.futures.wait(jobs, TIMEOUT)
+        kept = jobs[0]
+        del jobs
+    gc.collect()
+    assert [ref() for ref in others] == [None] * 3
+    assert kept.done()
+
+
+def test_a_handle_does_not_keep_the_event_loop_that_awaited_it() -> None:
+    async def main() -> tuple[Job[Any], weakref.ref[asyncio.AbstractEventLoop]]:
+        job = runner.submit(gate)
+        loop = asyncio.get_running_loop()
+        loop.call_soon(gate.open)
+        await job
+        return job, weakref.ref(loop)
+
+    gate = Gate()
+    with BoundedRunner(1) as runner:
+        job, loop = asyncio.run(main())
+    gc.collect()
+    assert loop() is None
+    assert job.done()

@@ -90,12 +90,12 @@ class ThreadLane:
     def mend(self) -> None:
         """Start again whom a Ctrl-C has kept from being started. Under the lock."""
         for worker in self.workers:
-            if worker.starter in (None, get_ident()) and not worker.up.is_set():
+            if worker.ident is None and worker.starter in (None, get_ident()):
                 self._todo.add(partial(self._start, worker, worker.first))
 
     def _start(self, worker: Worker, job: Job[Any] | None) -> None:
         with self._lock:
-            if worker.up.is_set() or worker.starter not in (None, get_ident()):
+            if worker.ident is not None or worker.starter not in (None, get_ident()):
                 return
             worker.starter = get_ident()
         try:
