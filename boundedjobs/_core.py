@@ -64,7 +64,8 @@ class Core(Bodies):
                 room = self.rooms[job] = Latch()
         if room is not None:
             room.wait()  # set when it has been accepted, or the runner has closed
-            self.rooms.pop(job, None)
+            with self.lock:
+                self.rooms.pop(job, None)
             verdict = Verdict.CLOSED if job._status is None else Verdict.ACCEPTED
         if job._events:
             self.tell(job, again=True)

@@ -27,14 +27,23 @@ class Telling(Book):
             return self.tell(job, worker=worker)
         return self.settle(job, worker=worker)
 
-    def tell(self, job: Job[Any], *, worker: bool = False, again: bool = False) -> Job[Any] | None:
+    def tell(
+        self, job: Job[Any], *, worker: bool = False, again: bool = False, resuming: bool = False
+    ) -> Job[Any] | None:
         """Let the listeners hear the events of a job, unless somebody is at it already.
+
+        `again` says that this one is, `resuming` that a Ctrl-C may have cut it off.
 
         On the thread of an event loop, async listeners are scheduled: what remains to be
         told, and to be done, follows when they have ended.
         """
         mine, me = None, get_ident()
         with self.lock:
+            if resuming:
+                calls = job._events[0] if job._events else None
+                again = job._teller == me or (
+                    calls is not None and (job._teller is calls or calls.heard_by == me)
+                )
             if job._teller is not None and not again:
                 return None
             job._teller = me
@@ -131,10 +140,8 @@ class Telling(Book):
 
     def resume(self, job: Job[Any]) -> None:
         """Tell and end what is left to be told and ended of a job, after a Ctrl-C too."""
-        me, calls = get_ident(), job._events[0] if job._events else None
-        mine = calls is not None and (calls.heard_by == me or job._teller is calls)
-        if calls is not None or job._teller == me:
-            self.tell(job, again=mine or job._teller == me)
+        if job._events or job._teller is not None:
+            self.tell(job, resuming=True)
         if job._status in FINAL and not job._events:
             self.settle(job)
         self.carry_out()
@@ -157,7 +164,8 @@ class Telling(Book):
                 if not job._events:  # else it was cancelled meanwhile: that is to be told
                     job._teller = None
                 self.hand_over(started)
-        self.carry_out()
+        if self.todo:
+            self.carry_out()
         return self.settle(job, worker=worker) if status in FINAL else None
 
     def settle(self, job: Job[Any], *, worker: bool = False) -> Job[Any] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import queue
 import signal
 import threading
@@ -21,7 +22,7 @@ from boundedjobs import (
     RunnerClosed,
     RunnerFull,
 )
-from tests.blocking import when_blocking
+from tests.blocking import let_in, when_blocking
 from tests.gates import TIMEOUT, AsyncGate, Gate, Heard
 
 if TYPE_CHECKING:
@@ -587,3 +588,35 @@ def test_a_job_of_another_runner_may_wait_for_room() -> None:
         assert waits.wait(TIMEOUT)
         gate.open()
         assert job.result(TIMEOUT) == 3
+
+
+def test_all_who_wait_for_room_are_let_go_whoever_is_first_to_go() -> None:
+    def submit() -> None:
+        with when_blocking(waits.release), pytest.raises(RunnerClosed):
+            runner.submit(int)
+        gone.release()
+
+    def see_one_go() -> None:
+        gone.acquire(timeout=TIMEOUT)
+
+    for number in itertools.count(1):
+        gate = Gate()
+        runner = BoundedRunner(1, max_pending=0, when_full="wait")
+        runner.submit(gate)
+        gate.wait_for()
+        waits, gone = threading.Semaphore(0), threading.Semaphore(0)
+        threads = [threading.Thread(target=submit) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+            assert waits.acquire(timeout=TIMEOUT)
+        # The closing is held up for a moment, in which whoever has been let go may go.
+        with let_in(number, see_one_go) as outcome:
+            runner.shutdown(wait=False)
+        gone.release()  # for the one that has seen one go
+        for thread in threads:
+            thread.join(TIMEOUT)
+            assert not thread.is_alive()
+        gate.open()
+        runner.shutdown()
+        if not outcome:
+            break

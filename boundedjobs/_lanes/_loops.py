@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from contextvars import Context
-from threading import Thread, current_thread
+from threading import Thread, current_thread, get_ident
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from boundedjobs._callables import close_coroutine
@@ -33,11 +33,7 @@ class Errand(NamedTuple):
 class LoopLane:
     """Runs errands as tasks of one loop. `put` is called under the runner's lock."""
 
-    def __init__(
-        self,
-        loop: asyncio.AbstractEventLoop | None,
-        todo: Todo,
-    ) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop | None, todo: Todo) -> None:
         self.loop = loop
         self._todo = todo
         self._lock = todo.lock
@@ -180,26 +176,35 @@ class PrivateLane(LoopLane):
         self._name = name
         self._stop: asyncio.Event | None = None
         self.thread: Thread | None = None
+        self._starter: int | None = None  # the thread that starts that one
         self._until_idle = False  # it runs on a thread that has other things to do
 
     def wake(self) -> None:
-        if self.thread is None:
-            self.thread = Thread(target=self._run, name=f"{self._name}-loop", daemon=True)
-            exc = attempt(self.thread.start)
-            if exc is None:
-                log_private_loop(self._name)
-            elif NO_LATE_THREADS and "shutdown" in str(exc) and running_loop() is None:
-                self._until_idle, self.thread = True, current_thread()
-                self._run()  # here, then
-            else:
-                self.thread = None
-                self.abandon(exc)
+        with self._lock:
+            starts = self.thread is None
+            if starts:
+                self.thread = Thread(target=self._run, name=f"{self._name}-loop", daemon=True)
+                self._starter = get_ident()
+        if starts:
+            self._start()
         elif self.loop is not None:
             super().wake()
 
+    def _start(self) -> None:
+        assert self.thread is not None
+        exc = attempt(self.thread.start)
+        if exc is None:
+            log_private_loop(self._name)
+        elif NO_LATE_THREADS and "shutdown" in str(exc) and running_loop() is None:
+            self._until_idle, self.thread = True, current_thread()
+            self._run()  # here, then
+        else:
+            self.thread = None
+            self.abandon(exc)
+
     def mend(self) -> None:
-        if self.thread is not None and self.thread.ident is None:
-            self.thread = None  # a Ctrl-C has kept it from being started
+        if self.thread is not None and self.thread.ident is None and self._starter == get_ident():
+            self.thread = None  # a Ctrl-C has kept this thread from starting it
         super().mend()
 
     def stop(self) -> None:
@@ -236,13 +241,7 @@ class PrivateLane(LoopLane):
 class Loops:
     """The lanes of one runner, by their loops: the home loop, a job's own, the private one."""
 
-    def __init__(
-        self,
-        name: str,
-        todo: Todo,
-        *,
-        last_orders: bool,
-    ) -> None:
+    def __init__(self, name: str, todo: Todo, *, last_orders: bool) -> None:
         self._name = name
         self._todo = todo
         self._lock = todo.lock
