@@ -202,8 +202,9 @@ class Bodies(Telling):
         for victim in self.interrupt([job], phase, f"the job {what}: {why}", exc, ended=True):
             assert victim._failure is not None
             log_failed(victim.name, victim.id, JobStatus.INTERRUPTED, victim._failure)
-        self.mend_after(exc)
-        self.resume(job)
+            self.conclude(victim)
+        if self.mend_after(exc):
+            self.resume(job)
         self._release(job)
 
     def interrupt(

@@ -197,10 +197,12 @@ class Book:
         with self.lock:
             self.listener_errors += 1
 
-    def mend_after(self, exc: BaseException | None) -> None:
-        """Mend, if `exc`, that came out of the runner's own code, is a Ctrl-C."""
-        if exc is not None and not isinstance(exc, Exception):
+    def mend_after(self, exc: BaseException | None) -> bool:
+        """Mend, if `exc`, that came out of the runner's own code, is a Ctrl-C; return whether."""
+        is_ctrl_c = exc is not None and not isinstance(exc, Exception)
+        if is_ctrl_c:
             self.mend()
+        return is_ctrl_c
 
     def mend(self) -> None:
         """After a Ctrl-C: take up what was decided, and not carried out."""

@@ -1115,3 +1115,31 @@ def test_a_body_that_ends_whenever_its_job_is_let_go_of_frees_its_slot(
         assert repr(runner) == "<BoundedRunner 'runner' closed limit=1 running=0 pending=0>"
         if not outcome:
             break
+
+
+def test_a_body_whose_listener_hangs_before_its_first_line_is_let_go_of_with_its_slot() -> None:
+    ran: list[str] = []
+
+    async def body() -> None:
+        ran.append("body")
+
+    async def main() -> None:
+        hangs, hears = asyncio.Event(), asyncio.Event()
+
+        async def listener(event: JobEvent) -> None:
+            if event.status is JobStatus.RUNNING:
+                hears.set()
+                await hangs.wait()
+
+        runner = BoundedRunner(1, on_status=listener)
+        job = runner.submit(body)
+        async with asyncio.timeout(TIMEOUT):
+            await hears.wait()
+            await runner.aclose(timeout=0)
+            assert job.status is JobStatus.INTERRUPTED
+            while not repr(runner).endswith("running=0 pending=0>"):
+                await asyncio.sleep(0)
+        hangs.set()
+
+    asyncio.run(main())
+    assert ran == []

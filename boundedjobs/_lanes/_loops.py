@@ -183,8 +183,8 @@ class PrivateLane(LoopLane):
         with self._lock:
             starts = self.thread is None
             if starts:
-                self.thread = Thread(target=self._run, name=f"{self._name}-loop", daemon=True)
                 self._starter = get_ident()
+                self.thread = Thread(target=self._run, name=f"{self._name}-loop", daemon=True)
         if starts:
             self._start()
         elif self.loop is not None:
