@@ -167,8 +167,6 @@ class Bodies(Telling):
         self, job: Job[Any], status: JobStatus | None, exc: BaseException | None, *, worker: bool
     ) -> Job[Any] | None:
         """The job had ended before its body has: only the slot is left to be freed."""
-        with self.lock:
-            job._active = False
         if status is JobStatus.SUCCEEDED:
             log_late(job, "returns")
         elif status is JobStatus.FAILED:
@@ -179,13 +177,13 @@ class Bodies(Telling):
         """Free the slot of a body that is over, if its job has had its end; else that will."""
         mine = None
         with self.lock:
+            job._active = False
             settled = job._settled
             if settled:
                 mine = self.hand_over(self.admission.remove(job), worker=worker)
         if settled:
             job._drop()
         self.carry_out()
-        self.rest()
         return mine
 
     def lose(self, job: Job[Any], exc: BaseException | None) -> None:
