@@ -208,15 +208,18 @@ class Book:
         """After a Ctrl-C: take up what was decided, and not carried out."""
         self.todo.recover()
         with self.lock:
-            self.open_rooms()
-            # PENDING is noted, heard and followed by a place in the queue in single steps.
-            cut_off = [each for each in self.admission.arriving if not each._events]
-            started = [job for each in cut_off for job in self.accept(each)]
-            # What is with its lane already is claimed once all the same.
-            waiting = [j for j in self.admission.running if j._status is JobStatus.PENDING]
-            self.hand_over([*started, *self.admission.start(), *waiting])
-            self.threads.mend()
+            self._mend()
         self.wake_loops()
+
+    def _mend(self) -> None:
+        self.open_rooms()
+        # PENDING is noted, heard and followed by a place in the queue in single steps.
+        cut_off = [each for each in self.admission.arriving if not each._events]
+        started = [job for each in cut_off for job in self.accept(each)]
+        # What is with its lane already is claimed once all the same.
+        waiting = [j for j in self.admission.running if j._status is JobStatus.PENDING]
+        self.hand_over([*started, *self.admission.start(), *waiting])
+        self.threads.mend()
 
     def wake_loops(self) -> None:
         """Wake those that a Ctrl-C may have kept from being woken; do all that is to be done."""

@@ -6,7 +6,7 @@ from collections import deque
 from contextlib import suppress
 from threading import TIMEOUT_MAX, Thread, current_thread
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from boundedjobs._failure import attempt
 from boundedjobs._latch import Latch
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from boundedjobs._core import Core
-    from boundedjobs._job import Job
 
 # Seconds that listeners have, past the deadline, to hear of the jobs that were interrupted.
 GRACE = 0.8
@@ -37,12 +36,17 @@ def close(core: Core, *, cancel_pending: bool) -> None:
     core.rest()
 
 
+# No `if` of a comprehension, and no loop, stands in a `with` block of a lock itself: CPython 3.12
+# and 3.13 leave the jump back of such a one without a handler, and a Ctrl-C there keeps the lock.
+
+
 def cancel_waiting(core: Core) -> None:
     """Cancel what has not started."""
     with core.lock:
-        jobs = [job for job in core.jobs() if job._status is JobStatus.PENDING]
+        jobs = core.jobs()
     for job in jobs:
-        core.cancel(job)
+        if job._status is JobStatus.PENDING:
+            core.cancel(job)
 
 
 def reopen(core: Core) -> None:
@@ -122,7 +126,8 @@ def let_go(core: Core) -> None:
         log_interrupted(core.name, [(job.name, job.id) for job in victims])
     # With those of a closing that was cut off here.
     with core.lock:
-        victims = [job for job in core.ending if job._status is JobStatus.INTERRUPTED]
+        ending = list(core.ending)
+    victims = [job for job in ending if job._status is JobStatus.INTERRUPTED]
     for job in victims:
         core.cancel_task(job)
     quiet = _closing(core)
@@ -145,9 +150,10 @@ def let_go(core: Core) -> None:
 
 def _wake_all(core: Core) -> None:
     with core.lock:
-        unheard: list[Job[Any]] = [job for job in core.jobs() if not job._settled]
-        tellers = {job._teller for job in unheard}
-        core.left_behind.update(w for w in core.threads.workers if w.ident in tellers)
+        jobs, workers = core.jobs(), list(core.threads.workers)
+    unheard = [job for job in jobs if not job._settled]
+    tellers = {job._teller for job in unheard}
+    core.left_behind.update(worker for worker in workers if worker.ident in tellers)
     if unheard:
         log_unheard(core.name, unheard)
     for job in unheard:

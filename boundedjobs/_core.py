@@ -47,7 +47,7 @@ class Core(Bodies):
         try:
             return step(*args, **kwargs)
         except BaseException:
-            self._mend(job)
+            self._mend_job(job)
             raise
 
     def _submit(self, job: Job[Any], *, may_wait: bool) -> Verdict:
@@ -78,7 +78,7 @@ class Core(Bodies):
         if verdict is not Verdict.ACCEPTED:
             self.refuse(job, self.refusal(job, verdict, "submit again later, or raise max_pending"))
 
-    def _mend(self, job: Job[Any]) -> None:
+    def _mend_job(self, job: Job[Any]) -> None:
         """Take up what a Ctrl-C has cut off of what this thread did for a job."""
         with self.lock:
             self.admission.outside.pop(job, None)

@@ -62,8 +62,7 @@ class LoopLane:
             self.abandon()
             return
         assert self.loop is not None
-        here = self.is_here()
-        call_soon = self.loop.call_soon if here else self.loop.call_soon_threadsafe
+        call_soon = self.loop.call_soon if self.is_here() else self.loop.call_soon_threadsafe
         exc = attempt(call_soon, self._see_to_inbox)
         if exc is not None:  # the loop is closed
             self.abandon(exc)
@@ -279,10 +278,12 @@ class Loops:
         """Abandon the lanes of loops that are closed, or have `stopped`."""
         with self._lock:
             self._last_orders |= stopped
-            dead = [o for o in self._lanes if o.is_closed() or (stopped and not o.is_running())]
-            lanes = [self._lanes.pop(loop) for loop in dead]
-        for lane in lanes:
-            lane.abandon()
+            lanes = list(self._lanes.items())
+        for loop, lane in lanes:
+            if loop.is_closed() or (stopped and not loop.is_running()):
+                with self._lock:
+                    self._lanes.pop(loop, None)
+                lane.abandon()
 
     def detach(self) -> PrivateLane | None:
         """Put nothing more on the private loop; return its lane, to be stopped. Under the lock."""
