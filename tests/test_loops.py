@@ -24,6 +24,7 @@ from boundedjobs import (
     JobInterrupted,
     JobStatus,
     RunnerFull,
+    current_job,
 )
 from tests.gates import TIMEOUT, AsyncGate, Gate, Heard
 
@@ -801,7 +802,39 @@ def test_with_eager_tasks_an_exception_stops_no_loop() -> None:
     run_eagerly(main)
 
 
+@eager
+def test_with_eager_tasks_the_first_step_of_a_body_is_in_no_midst_of_the_runners_own() -> None:
+    outcomes: list[object] = []
+    progress = Heard()
+
+    async def body() -> None:
+        with pytest.raises(RunnerFull):  # there and then, not put off
+            runner.submit(int)
+        current_job().report(0.5)
+        outcomes.append(len(progress.events))
+
+    async def main() -> None:
+        async with runner:
+            await runner.submit(body)
+
+    runner = BoundedRunner(1, max_pending=0, on_progress=progress)
+    run_eagerly(main)
+    assert outcomes == [1]
+
+
 # Loops that go away.
+
+
+def test_a_loop_closed_by_hand_after_its_runner_is_gone_leaves_nothing_unawaited() -> None:
+    async def main() -> None:
+        await BoundedRunner(1).submit(nothing)
+
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(main())
+    gc.collect()
+    loop.close()
+    del loop
+    gc.collect()  # a warning would be an error here
 
 
 def check_interrupted(jobs: list[Job[Any]], phases: set[str]) -> None:
