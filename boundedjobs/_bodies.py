@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from functools import partial
 from threading import get_ident
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from boundedjobs._callables import close_coroutine, must_be_awaited
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from boundedjobs._failure import Failure, Phase
+
+# An attribute of an enum is looked up anew each time, which costs as much as a call.
+_RUNNING, _SUCCEEDED = JobStatus.RUNNING, JobStatus.SUCCEEDED
 
 Outcome = tuple[JobStatus, BaseException | None, "Failure | None"]
 
@@ -49,19 +53,22 @@ class Bodies(Telling):
     def _run(self, job: Job[Any]) -> Job[Any] | None:
         current.set(job)
         job._on = get_ident()
-        if job._events:
+        if job._steps:
             self.tell(job)
-        if job._status is not JobStatus.RUNNING:  # interrupted while its listeners heard
+        if job._status is not _RUNNING:  # interrupted while its listeners heard
             return self._ended_late(job, None, None, worker=True)
         assert job._fn is not None
-        result, exc = call(job._fn, job.args, job.kwargs)
-        if exc is None and must_be_awaited(result):
-            job._awaitable = result
-            return None
         try:
-            return self._ended(job, result, exc, worker=True)
+            result = job._fn(*job.args, **job.kwargs)
+        except BaseException as exc:  # noqa: BLE001 - a body may raise anything; it is the job's outcome
+            return self._failed(job, exc, worker=True)
+        else:
+            if result is not None and must_be_awaited(result):
+                job._awaitable = result
+                return None
+            return self._succeeded(job, result, worker=True)
         finally:
-            del job, exc  # a traceback of the body leads to this frame
+            del job  # a traceback of the body leads to this frame
 
     def to_loop(self, job: Job[Any]) -> None:
         with importing:
@@ -80,9 +87,10 @@ class Bodies(Telling):
             job._on = task
         current.set(job)
         cancelled = False
-        if job._events:
+        if job._steps:
             self.tell(job)
-            cancelled = await self._until_told(job)
+            if job._teller is not None:
+                cancelled = await self._until_told(job)
         result, exc = None, None
         awaitable, job._awaitable = job._awaitable, None
         try:
@@ -97,11 +105,14 @@ class Bodies(Telling):
             exc = raised
         finally:
             close_coroutine(awaitable)
-        from_outside = task.cancelling() > 0 or (
-            issubclass(type(exc), GeneratorExit) and not task.get_loop().is_running()
-        )
         try:
-            self._ended(job, result, exc, from_outside=from_outside)
+            if exc is None:
+                self._succeeded(job, result)
+            else:
+                from_outside = task.cancelling() > 0 or (
+                    issubclass(type(exc), GeneratorExit) and not task.get_loop().is_running()
+                )
+                self._failed(job, exc, from_outside=from_outside)
         finally:
             del job, exc, task  # a traceback of the body leads to this frame
 
@@ -129,36 +140,48 @@ class Bodies(Telling):
                     break
         return cancelled
 
-    def _ended(
-        self,
-        job: Job[Any],
-        result: object,
-        exc: BaseException | None,
-        *,
-        worker: bool = False,
-        from_outside: bool = False,
+    def _succeeded(
+        self, job: Job[Any], result: object, *, worker: bool = False
     ) -> Job[Any] | None:
-        """The body of a job has ended, by returning or raising."""
-        outcome: Outcome = (JobStatus.SUCCEEDED, None, None)
-        if exc is not None:
-            outcome = _outcome(job, exc, from_outside=from_outside)
-        status, exc, failure = outcome
-        mine = None
+        """The body of a job has returned."""
+        moment = monotonic()
+        me = get_ident()
+        with self.lock:  # nearly always a quick one
+            job._active = False
+            is_late = job._status is not _RUNNING
+            if not is_late:
+                job._result = result
+                if job._teller is not None:
+                    self.note(job, _SUCCEEDED)
+                elif job._listeners.on_status:
+                    step = (_RUNNING, _SUCCEEDED, moment, None, job._progress, None)
+                    job._ended = moment
+                    job._teller = me
+                    job._status = _SUCCEEDED
+                    job._steps = (step,)
+                else:
+                    job._ended = moment
+                    job._status = _SUCCEEDED
+        if is_late:
+            return self._ended_late(job, _SUCCEEDED, None, worker=worker)
+        if not job._steps:
+            return self.settle(job, worker=worker)
+        return self.tell(job, worker=worker) if job._teller is me else None
+
+    def _failed(
+        self, job: Job[Any], exc: BaseException, *, worker: bool = False, from_outside: bool = False
+    ) -> Job[Any] | None:
+        """The body of a job has raised."""
+        status, outcome, failure = _outcome(job, exc, from_outside=from_outside)
         with self.lock:
             job._active = False
-            late = job._status is not JobStatus.RUNNING
-            if not late:
-                job._result, job._exception, job._failure = result, exc, failure
-                job._trace = None if exc is None else trace_of(exc)
+            is_late = job._status is not _RUNNING
+            if not is_late:
+                job._exception, job._failure = outcome, failure
+                job._trace = None if outcome is None else trace_of(outcome)
                 self.note(job, status)
-            # Nearly every job: nothing to tell or to log, and so it ends here and now.
-            at_once = status is JobStatus.SUCCEEDED and not job._events and not late
-            if at_once:
-                mine = self.free(job, worker=worker)
-        if at_once:
-            return self.wake(job, mine)
-        if late:
-            return self._ended_late(job, status, exc, worker=worker)
+        if is_late:
+            return self._ended_late(job, status, outcome, worker=worker)
         if failure is not None:
             log_failed(job.name, job.id, status, failure)
         return self.conclude(job, worker=worker)

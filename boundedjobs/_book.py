@@ -7,21 +7,19 @@ follows from it is done outside, and can be taken up by whoever comes next.
 from __future__ import annotations
 
 import os
-from collections import deque
 from functools import partial
 from itertools import count
-from threading import Thread
-from time import monotonic
+from threading import Thread, get_ident
+from time import monotonic, time
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakSet, finalize
 
 from boundedjobs._admission import Admission
-from boundedjobs._event import JobEvent
 from boundedjobs._here import NO_LATE_THREADS, importing
 from boundedjobs._job import Job
 from boundedjobs._lanes._threads import ThreadLane
 from boundedjobs._latch import Latch
-from boundedjobs._listeners import Calls, Hearers
+from boundedjobs._log import log_listener_error
 from boundedjobs._status import JobStatus
 from boundedjobs._todo import Todo
 from boundedjobs._waits import Waits
@@ -30,7 +28,9 @@ if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
     from collections.abc import Callable, Iterable
 
+    from boundedjobs._event import JobEvent
     from boundedjobs._lanes._loops import LoopLane, Loops
+    from boundedjobs._listeners import Listener
 
 
 T = TypeVar("T")
@@ -76,31 +76,18 @@ class Book:
             job._started = moment
         elif status is not JobStatus.PENDING:
             job._ended = moment
-        calls = self._calls(job, job._status, status, moment, job._listeners.on_status)
+        steps = job._steps
+        if job._listeners.on_status:
+            steps += ((job._status, status, moment, time(), job._progress, job._failure),)
         job._status = status
-        if calls is not None:  # no signal is seen to between the line before and the next
-            job._events.append(calls)  # type: ignore[union-attr]  # there is one with the calls
+        job._steps = steps  # no signal is seen to between the line before and this one
 
     def note_progress(self, job: Job[Any]) -> None:
         """Give what a job has reported its place among the events of the job."""
-        running = JobStatus.RUNNING
-        calls = self._calls(job, running, running, monotonic(), job._listeners.on_progress)
-        if calls is not None:
-            job._events.append(calls)  # type: ignore[union-attr]  # there is one with the calls
-
-    def _calls(
-        self,
-        job: Job[Any],
-        previous: JobStatus | None,
-        status: JobStatus,
-        moment: float,
-        hearers: Hearers,
-    ) -> Calls | None:
-        if not (hearers[0] or hearers[1]):
-            return None
-        if job._events is None:
-            job._events = deque()
-        return Calls(JobEvent(job, previous, status, moment), hearers, self.count_error)
+        if job._listeners.on_progress:
+            running = JobStatus.RUNNING
+            step = (running, running, monotonic(), time(), job._progress, job._failure)
+            job._steps += (step,)
 
     def accept(self, job: Job[Any]) -> list[Job[Any]]:
         """A job is PENDING; unless that is to be told first, it takes its place."""
@@ -110,7 +97,7 @@ class Book:
                 self.todo.add(self.lane(job._loop, self.home).wake)
             else:
                 self.threads.prepare()
-        return [] if job._events else self.admission.place(job)
+        return [] if job._steps else self.admission.place(job)
 
     def claim(self, job: Job[Any]) -> bool:
         """Let a job that holds a slot run, unless it has been cancelled."""
@@ -118,6 +105,8 @@ class Book:
             return False
         self.note(job, JobStatus.RUNNING)
         job._active = True
+        if job._steps:
+            job._teller = get_ident()
         return True
 
     def hand_over(self, jobs: Iterable[Job[Any]], *, worker: bool = False) -> Job[Any] | None:
@@ -192,10 +181,13 @@ class Book:
         if self.loops is not None:
             self.loops.reap(stopped=stopped)
 
-    def count_error(self) -> None:
-        """A listener has raised, or could not hear."""
+    def listener_failed(
+        self, listener: Listener, event: JobEvent, exc: BaseException | None
+    ) -> None:
+        """A listener has raised, or (None) could not hear."""
         with self.lock:
             self.listener_errors += 1
+        log_listener_error(listener, event, exc)
 
     def mend_after(self, exc: BaseException | None) -> bool:
         """Mend, if `exc`, that came out of the runner's own code, is a Ctrl-C; return whether."""
@@ -214,7 +206,7 @@ class Book:
     def _mend(self) -> None:
         self.open_rooms()
         # PENDING is noted, heard and followed by a place in the queue in single steps.
-        cut_off = [each for each in self.admission.arriving if not each._events]
+        cut_off = [each for each in self.admission.arriving if not each._steps]
         started = [job for each in cut_off for job in self.accept(each)]
         # What is with its lane already is claimed once all the same.
         waiting = [j for j in self.admission.running if j._status is JobStatus.PENDING]

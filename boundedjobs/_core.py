@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from boundedjobs._admission import Verdict
 from boundedjobs._bodies import Bodies
 from boundedjobs._failure import capture
-from boundedjobs._here import running_loop
+from boundedjobs._here import NO_LATE_THREADS, running_loop
 from boundedjobs._job import Job
 from boundedjobs._latch import Latch
 from boundedjobs._status import FINAL, JobStatus
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+# An attribute of an enum is looked up anew each time, which costs as much as a call.
+_PENDING = JobStatus.PENDING
+
 
 class Core(Bodies):
     """The runner without its public face: jobs and workers refer to it, not to the runner."""
@@ -40,7 +43,11 @@ class Core(Bodies):
         if self.todo.is_interrupting():
             self.put_off(self._submit_late, job)
             return Verdict.ACCEPTED
-        return self._mending(job, self._submit, job, may_wait=may_wait)
+        try:
+            return self._submit(job, may_wait=may_wait)
+        except BaseException:
+            self._mend_job(job)
+            raise
 
     def _mending(self, job: Job[Any], step: Callable[..., T], *args: Any, **kwargs: Any) -> T:
         """Take a step for a caller; take up what a Ctrl-C cuts off."""
@@ -51,15 +58,49 @@ class Core(Bodies):
             raise
 
     def _submit(self, job: Job[Any], *, may_wait: bool) -> Verdict:
+        admission, limit, most = self.admission, self.admission.limit, self.admission.max_pending
+        steps = job._steps
+        if job._listeners.on_status:
+            steps = ((None, _PENDING, job._submitted, job._submitted_at, None, None),)
+            job._teller = get_ident()  # of PENDING, and of all that comes before it is heard
+        # A quick one, see `Book`: what `admission.submit` and `place` do, without a call.
+        with self.lock:
+            waiting = len(admission.pending) + len(admission.arriving)
+            accepted = not (
+                admission.closed
+                or admission.outside
+                or NO_LATE_THREADS
+                or (
+                    most is not None
+                    and waiting >= most
+                    and waiting + len(admission.running) >= most + limit
+                )
+            )
+            if accepted:
+                if steps:
+                    admission.arriving[job] = None
+                else:
+                    admission.pending[job] = None
+                job._status = _PENDING
+                job._steps = steps
+        if not accepted:
+            return self._submit_slowly(job, may_wait=may_wait)
+        if steps:
+            self.tell(job)
+        else:
+            self.start()
+        if self.loops is not None and self.admission.pending:
+            self.reap()  # a loop that is gone may hold its slot
+        if self.todo:
+            self.carry_out()
+        return Verdict.ACCEPTED
+
+    def _submit_slowly(self, job: Job[Any], *, may_wait: bool) -> Verdict:
         room = None
         with self.lock:
-            if any(job._listeners.on_status):
-                job._teller = get_ident()  # of PENDING, and of all that comes before it is heard
             verdict = self.admission.submit(job, may_wait=may_wait)
             if verdict is Verdict.ACCEPTED:
                 self.hand_over(self.accept(job))
-                if self.loops is not None and self.admission.pending:
-                    self.todo.add(self.reap)  # a loop that is gone may hold its slot
             elif verdict is Verdict.WAIT:
                 room = self.rooms[job] = Latch()
         if room is not None:
@@ -67,10 +108,9 @@ class Core(Bodies):
             with self.lock:
                 self.rooms.pop(job, None)
             verdict = Verdict.CLOSED if job._status is None else Verdict.ACCEPTED
-        if job._events:
-            self.tell(job, again=True)
-        if self.todo:
-            self.carry_out()
+        if job._steps:
+            self.tell(job)
+        self.carry_out()
         return verdict
 
     def _submit_late(self, job: Job[Any]) -> None:
@@ -175,11 +215,8 @@ class Core(Bodies):
                 return
             job._progress = progress
             self.note_progress(job)
-            events = job._events
-            # Whoever starts the body tells RUNNING, and what comes after it.
-            if not events or events[0].event._previous is JobStatus.PENDING:
-                return
-        self.tell(job)
+        if self.begin_telling(job):
+            self.tell(job)
 
     def begin_wait(self, token: object, target: Any, form: str) -> None:
         """A wait without a timeout begins, for a job or (None) for room, until `end_wait(token)`.

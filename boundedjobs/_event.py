@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from time import time
 from typing import TYPE_CHECKING, Any
 
 from boundedjobs._failure import Failure
@@ -49,14 +48,17 @@ class JobEvent:
         previous: JobStatus | None,
         status: JobStatus,
         moment: float,
+        at: float,
+        progress: Progress | None,
+        failure: Failure | None,
     ) -> None:
         self._job = job
         self._previous = previous
         self._status = status
-        self._progress = job._progress
-        self._failure = job._failure
         self._moment = moment
-        self._at = time()
+        self._at = at
+        self._progress = progress
+        self._failure = failure
 
     @property
     def job_id(self) -> str:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import operator
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from itertools import repeat
 from traceback import TracebackException, format_tb
 from types import TracebackType
-from typing import Any, Literal, NamedTuple, TypeVar
+from typing import Any, Literal, TypeVar
 
 T = TypeVar("T")
 
@@ -17,7 +15,6 @@ Phase = Literal["call", "timeout", "drain", "start", "admission", "loop", "fork"
 
 _FOLDER = __file__.removesuffix("_failure.py")
 _TRACEBACK: Any = BaseException.__dict__["__traceback__"]
-_call: Any = operator.call
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,38 +45,6 @@ def call(
         return fn(*args, **kwargs), None
     except BaseException as exc:  # noqa: BLE001 - a body may raise anything; it is the job's outcome
         return None, exc
-
-
-class Called(NamedTuple):
-    """A function that was called, and what it returned or raised."""
-
-    fn: Callable[[Any], object]
-    value: Any
-    exc: BaseException | None
-
-
-class OneByOne:
-    """Calls several functions with one argument, each of them once, however often it is cut off.
-
-    Each is taken and called in one step of C: a Ctrl-C finds it not taken, or called.
-    """
-
-    __slots__ = ("_functions", "_made", "_to_call")
-
-    def __init__(self, functions: Sequence[Callable[[Any], object]], argument: object) -> None:
-        self._functions = functions
-        self._to_call = iter(functions)
-        self._made = map(_call, self._to_call, repeat(argument))
-
-    def call(self) -> Called | None:
-        """Call the next one; return it, and what it returned or raised. None: none is left."""
-        left = operator.length_hint(self._to_call)
-        if not left:
-            return None
-        try:
-            return Called(self._functions[-left], next(self._made), None)
-        except BaseException as exc:  # noqa: BLE001 - as in `call`
-            return Called(self._functions[-left], None, exc)
 
 
 def attempt(fn: Callable[..., object], *args: object) -> Exception | None:

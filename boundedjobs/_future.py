@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, InvalidStateError
 from contextlib import contextmanager, suppress
 from threading import Condition, get_ident
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
-from boundedjobs._failure import OneByOne, call, set_trace
+from boundedjobs._failure import call, set_trace
 from boundedjobs._latch import Latch
 from boundedjobs._log import log_callback_error
 from boundedjobs._status import JobStatus
@@ -28,7 +28,7 @@ class Meeting:
     `callbacks` and `caller` are guarded by the runner's lock, the others by `condition`.
     """
 
-    __slots__ = ("callbacks", "caller", "calls", "condition", "is_telling", "told", "waiters")
+    __slots__ = ("callbacks", "caller", "condition", "is_telling", "told", "uncalled", "waiters")
 
     def __init__(self) -> None:
         self.condition = Condition()
@@ -36,7 +36,8 @@ class Meeting:
         self.is_telling = False
         self.told: set[int] = set()  # the ids of waiters: a handle that is kept must not keep them
         self.callbacks: list[Callable[[Any], object]] = []
-        self.calls: OneByOne | None = None  # of the callbacks
+        # Those still to be called. It is kept, so that what it has given has been called.
+        self.uncalled: Iterator[Callable[[Any], object]] | None = None
         self.caller: int | None = None  # the thread that makes those
 
 
@@ -146,7 +147,7 @@ class LazyFuture(Future[T]):
             if not self._settled:
                 meeting.callbacks.append(fn)
                 return
-        self._call_back(OneByOne([fn], self))
+        self._call_back([fn])
 
     def _settle(self, meeting: Meeting) -> None:
         """Make the future done, wake who waits, call back. What is cut off is done by the next."""
@@ -154,12 +155,12 @@ class LazyFuture(Future[T]):
             with self._keeper.lock:
                 self._settled = True
                 meeting.caller = meeting.caller or get_ident()
-                calls = meeting.calls = meeting.calls or OneByOne(meeting.callbacks, self)
+                uncalled = meeting.uncalled = meeting.uncalled or iter(meeting.callbacks)
             self._tell_waiters(meeting)
         if meeting.caller == get_ident():
-            self._call_back(calls)
+            self._call_back(uncalled)
             meeting.callbacks = []
-            meeting.calls = None  # it refers to this job
+            meeting.uncalled = None
 
     def _tell_waiters(self, meeting: Meeting) -> None:
         again, meeting.is_telling = meeting.is_telling, True
@@ -177,10 +178,12 @@ class LazyFuture(Future[T]):
             meeting.told.add(id(waiter))
         meeting.condition.notify_all()
 
-    def _call_back(self, calls: OneByOne) -> None:
-        while (called := calls.call()) is not None:
-            if called.exc is not None:
-                log_callback_error(self, called.exc)
+    def _call_back(self, callbacks: Iterable[Callable[[Any], object]]) -> None:
+        for fn in callbacks:
+            try:
+                fn(self)
+            except BaseException as exc:  # noqa: BLE001 - a callback may raise anything: it is isolated
+                log_callback_error(self, exc)
 
     def _untraced(self) -> BaseException:
         """The exception as it was captured: raising it again must not make its traceback longer."""

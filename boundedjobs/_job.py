@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextvars import Context, ContextVar, copy_context
 from datetime import UTC, datetime
 from threading import get_ident
 from time import monotonic, time
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from boundedjobs._event import Progress
-from boundedjobs._failure import Failure, OneByOne
+from boundedjobs._event import JobEvent, Progress
+from boundedjobs._failure import Failure
 from boundedjobs._future import LazyFuture
-from boundedjobs._listeners import Calls, Listeners
+from boundedjobs._listeners import Calls, Listener, Listeners
 from boundedjobs._status import JobStatus
 from boundedjobs.errors import JobCancelled
 
@@ -23,6 +22,12 @@ if TYPE_CHECKING:
     from boundedjobs._core import Core
 
 T = TypeVar("T")
+
+Step = tuple[
+    JobStatus | None, JobStatus, float, float | None, Progress | None, Failure | None
+]
+"""What an event is made of: previous, status, when by the monotonic clock and by the wall's
+(None: now, for it is told at once), progress, failure. Made under the lock, and so a plain tuple."""
 
 current: ContextVar[Job[Any]] = ContextVar("boundedjobs.current")
 
@@ -44,9 +49,10 @@ class Job(LazyFuture[T]):
         "_active",
         "_asked",
         "_awaitable",
+        "_calls",
         "_context",
         "_ended",
-        "_events",
+        "_event",
         "_failure",
         "_fn",
         "_is_async",
@@ -56,9 +62,11 @@ class Job(LazyFuture[T]):
         "_on",
         "_on_told",
         "_progress",
+        "_steps",
         "_submitted",
         "_submitted_at",
         "_teller",
+        "_uncalled",
         "args",
         "kwargs",
     )
@@ -95,8 +103,13 @@ class Job(LazyFuture[T]):
         self._active = False  # the body holds a thread or a task
         self._asked = False  # to stop
         self._settled = False  # the future is done
-        self._events: deque[Calls] | None = None  # decided, not yet heard by all
+        self._steps: tuple[Step, ...] = ()  # decided, not yet heard by all
         self._teller: object = None  # who tells the listeners; one at a time
+        # Of the teller: the event of the first step, the sync listeners that it is still to be
+        # handed (what the iterator has given has been called), and what must be awaited.
+        self._event: JobEvent | None = None
+        self._uncalled: Iterator[Listener] | None = None
+        self._calls: Calls | None = None
         self._on_told: Callable[[], object] | None = None
         self._on: int | Task[None] | None = None  # the thread or task that the body is on
         self._awaitable: Awaitable[Any] | None = None
@@ -180,22 +193,23 @@ class Job(LazyFuture[T]):
         """
         return self._keeper.cancel(self)
 
-    def _call_back(self, calls: OneByOne) -> None:
+    def _call_back(self, callbacks: Iterable[Callable[[Any], object]]) -> None:
         before, self._on = self._on, get_ident()  # so that it is known to be inside the job
         try:
             if current.get(None) is self:
-                super()._call_back(calls)
+                super()._call_back(callbacks)
             else:
                 context = copy_context() if self._context is None else self._context.copy()
                 context.run(current.set, self)
-                context.run(super()._call_back, calls)
+                context.run(super()._call_back, callbacks)
         finally:
             self._on = before
 
     def _drop(self) -> None:
         """Let go of what only a job that has not ended needs."""
         self._fn = self._context = self._loop = self._awaitable = self._on = None
-        self._on_told = self._events = None
+        self._on_told = self._event = self._uncalled = self._calls = None
+        self._steps = ()
 
     def __repr__(self) -> str:
         return f"<Job {self.name!r} id={self.id} {self.status}>"

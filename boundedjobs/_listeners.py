@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
-from boundedjobs._callables import Kind, close_coroutine, kind_of, must_be_awaited, shown
+from boundedjobs._callables import Kind, close_coroutine, kind_of, shown
 from boundedjobs._event import JobEvent
-from boundedjobs._failure import OneByOne
 from boundedjobs._here import running_loop
 from boundedjobs._latch import Latch
-from boundedjobs._log import log_listener_error
 
 Listener = Callable[[JobEvent], object]
 """A status callback, sync or async: it is handed one event."""
 
-Hearers = tuple[tuple[Listener, ...], tuple[Listener, ...]]
+Hearers = tuple[()] | tuple[tuple[Listener, ...], tuple[Listener, ...]]
 """Who hears one kind of event: the sync listeners, then the async ones. Empty if nobody does."""
 
 _NOT_SEVERAL = (str, bytes, Mapping)  # iterables, of what is no listener
@@ -36,7 +34,7 @@ class Listeners:
 
     def has_async(self) -> bool:
         """Whether one of them needs an event loop."""
-        return bool(self.on_status[1] or self.on_progress[1])
+        return any(hearers and hearers[1] for hearers in (self.on_status, self.on_progress))
 
     def __add__(self, more: Listeners) -> Listeners:
         both = Listeners()
@@ -46,39 +44,24 @@ class Listeners:
 
 
 class Calls:
-    """The calls that are to be made for one event. What has been made is not made again."""
+    """The calls that must be awaited for one event. What has been made is not made again."""
 
-    __slots__ = (
-        "_async",
-        "_on_error",
-        "_returned",
-        "_sync",
-        "errand",
-        "event",
-        "heard",
-        "heard_by",
-    )
+    __slots__ = ("_async", "_on_error", "errand", "event", "heard", "heard_by", "returned")
 
-    def __init__(self, event: JobEvent, hearers: Hearers, on_error: Callable[[], None]) -> None:
+    def __init__(
+        self, event: JobEvent, listeners: Iterable[Listener], on_error: Callable[..., None]
+    ) -> None:
         self.event = event
         self.errand: Any = None  # what awaits them
         self.heard: Latch | None = None  # set when all has been awaited
         self.heard_by: int | None = None  # the thread that waits for that
+        self.returned: list[tuple[Listener, Awaitable[Any]]] = []  # by what looked sync: a lambda
+        self._async = list(listeners)
         self._on_error = on_error
-        self._sync, self._async = OneByOne(hearers[0], event), list(hearers[1])
-        self._returned: list[tuple[Listener, Awaitable[Any]]] = []
-
-    def call_sync(self) -> None:
-        """Call the sync listeners; what must be awaited is left."""
-        while (called := self._sync.call()) is not None:
-            if called.exc is not None:
-                self._failed(called.fn, called.exc)
-            elif must_be_awaited(called.value):  # it looked sync: a lambda, say
-                self._returned.append((called.fn, called.value))
 
     def is_left(self) -> bool:
         """Whether there is something to await."""
-        return bool(self._returned or self._async)
+        return bool(self.returned or self._async)
 
     async def call_async(self) -> None:
         """Await what is left, one after the other."""
@@ -90,7 +73,7 @@ class Calls:
             except BaseException as exc:
                 if not self.is_left() or (loop is not None and not loop.is_running()):
                     raise  # it is lost, as all that was left
-                self._failed(listener, exc)
+                self._on_error(listener, self.event, exc)
             self._forget()
 
     def lose(self) -> None:
@@ -98,19 +81,15 @@ class Calls:
         while self.is_left():
             listener, awaitable = self._next()
             close_coroutine(awaitable)
-            self._failed(listener, None)
+            self._on_error(listener, self.event, None)
             self._forget()
 
     def _next(self) -> tuple[Listener, Awaitable[Any] | None]:
-        return self._returned[0] if self._returned else (self._async[0], None)
+        return self.returned[0] if self.returned else (self._async[0], None)
 
     def _forget(self) -> None:
         """The next one has had its call: not before, or a Ctrl-C could lose it."""
-        del (self._returned or self._async)[:1]  # none if all were lost meanwhile
-
-    def _failed(self, listener: Listener, exc: BaseException | None) -> None:
-        self._on_error()
-        log_listener_error(listener, self.event, exc)
+        del (self.returned or self._async)[:1]  # none if all were lost meanwhile
 
 
 def _checked(parameter: str, given: Listener | Iterable[Listener] | None) -> Hearers:
@@ -128,8 +107,12 @@ def _checked(parameter: str, given: Listener | Iterable[Listener] | None) -> Hea
                 f"got {shown(listener)}"
             )
         hearers[kind].append(listener)
+    if not listeners:
+        return ()
     return (tuple(hearers[Kind.SYNC]), tuple(hearers[Kind.ASYNC]))
 
 
 def _joined(first: Hearers, second: Hearers) -> Hearers:
+    if not (first and second):
+        return first or second
     return (first[0] + second[0], first[1] + second[1])

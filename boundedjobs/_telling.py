@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from threading import get_ident
+from time import monotonic, time
 from typing import TYPE_CHECKING, Any
 
 from boundedjobs._book import Book
+from boundedjobs._callables import must_be_awaited
+from boundedjobs._event import JobEvent
 from boundedjobs._here import importing, running_loop, running_task
 from boundedjobs._job import Job, current
 from boundedjobs._latch import Latch
@@ -17,71 +20,86 @@ from boundedjobs._status import FINAL, JobStatus
 if TYPE_CHECKING:
     from asyncio import Task
 
+# An attribute of an enum is looked up anew each time, which costs as much as a call.
+_PENDING, _RUNNING = JobStatus.PENDING, JobStatus.RUNNING
+
 
 class Telling(Book):
     """Lets the listeners hear what has been noted, and ends the jobs of which all is heard."""
 
     def conclude(self, job: Job[Any], *, worker: bool = False) -> Job[Any] | None:
         """Let the listeners hear how a job ended, and end it."""
-        if job._events:
-            return self.tell(job, worker=worker)
-        return self.settle(job, worker=worker)
+        if not job._steps:
+            return self.settle(job, worker=worker)
+        return self.tell(job, worker=worker) if self.begin_telling(job) else None
 
-    def tell(
-        self, job: Job[Any], *, worker: bool = False, again: bool = False, resuming: bool = False
-    ) -> Job[Any] | None:
-        """Let the listeners hear the events of a job, unless somebody is at it already.
+    def begin_telling(self, job: Job[Any]) -> bool:
+        """Become the one who tells what is noted of a job, unless somebody is at it already."""
+        with self.lock:
+            if job._teller is not None or not job._steps:
+                return False
+            job._teller = get_ident()
+            return True
 
-        `again` says that this one is, `resuming` that a Ctrl-C may have cut it off.
+    def tell(self, job: Job[Any], *, worker: bool = False) -> Job[Any] | None:
+        """Let the listeners hear what is noted of a job, as its teller.
 
         On the thread of an event loop, async listeners are scheduled: what remains to be
         told, and to be done, follows when they have ended.
         """
-        mine, me = None, get_ident()
-        with self.lock:
-            if resuming:
-                calls = job._events[0] if job._events else None
-                again = job._teller == me or (
-                    calls is not None and (job._teller is calls or calls.heard_by == me)
-                )
-            if job._teller is not None and not again:
-                return None
-            job._teller = me
-        while (calls := self._next_calls(job)) is not None:
-            self._inside(job, calls.call_sync)
-            if calls.is_left() or calls.errand is not None:
+        mine, me = None, job._teller
+        while job._steps:
+            event = job._event
+            if event is None:
+                event = self._begin_event(job)
+            if current.get(None) is job:
+                self._call(job, event)
+            else:
+                self._inside(job, partial(self._call, job, event))
+            calls = job._calls
+            if calls is not None:
                 if running_loop() is not None and calls.heard is None:
                     job._teller = calls
                     self._call_async(job, calls)
                     return mine
                 if calls.heard is None:
-                    calls.heard_by, calls.heard = me, Latch()
+                    calls.heard_by, calls.heard = get_ident(), Latch()
                 self._call_async(job, calls)
                 calls.heard.wait()
                 job._teller = me
-            mine = self._heard(job, calls, worker=worker) or mine
-            if job._teller != me:
-                break  # it has its place in the queue: the rest is told where it runs
+            mine = self._heard(job, event, worker=worker) or mine
+            if job._teller is not me:
+                return mine  # all is told; or the rest is, where the job runs now
         return mine
 
-    def _next_calls(self, job: Job[Any]) -> Calls | None:
-        """The event to tell now. It stays in its place until it has been heard."""
-        with self.lock:
-            if job._events:
-                return job._events[0]
-            job._teller = None
-            told, job._on_told = job._on_told, None
-            over = job._settled and not job._active
-        if told is not None:
-            told()
-        if over:
-            job._drop()
-        return None
+    def _begin_event(self, job: Job[Any]) -> JobEvent:
+        """The event of the first step. It stays in its place until it has been heard."""
+        previous, status, moment, at, progress, failure = job._steps[0]
+        event = JobEvent(job, previous, status, moment, at or time(), progress, failure)
+        listeners = job._listeners
+        hearers = listeners.on_progress if previous is status else listeners.on_status
+        calls = Calls(event, hearers[1], self.listener_failed) if hearers[1] else None
+        job._uncalled, job._calls = iter(hearers[0]), calls
+        job._event = event
+        return event
+
+    def _call(self, job: Job[Any], event: JobEvent) -> None:
+        """Call the sync listeners."""
+        assert job._uncalled is not None
+        for listener in job._uncalled:
+            try:
+                value = listener(event)
+                if value is not None and must_be_awaited(value):  # it looked sync: a lambda, say
+                    if job._calls is None:
+                        job._calls = Calls(event, (), self.listener_failed)
+                    job._calls.returned.append((listener, value))
+            except BaseException as exc:  # noqa: BLE001 - a listener may raise anything: it is isolated
+                self.listener_failed(listener, event, exc)
 
     def _inside(self, job: Job[Any], fn: Callable[[], None]) -> None:
         """Call `fn` in the context of a job."""
         context = job._context
-        if context is None or current.get(None) is job:
+        if context is None:
             fn()
         elif job._started is not None or job._status in FINAL:  # its task may be inside it now
             context.copy().run(_enter, job, fn)
@@ -140,69 +158,109 @@ class Telling(Book):
 
     def resume(self, job: Job[Any]) -> None:
         """Tell and end what is left to be told and ended of a job, after a Ctrl-C too."""
-        if job._events or job._teller is not None:
-            self.tell(job, resuming=True)
-        if job._status in FINAL and not job._events:
+        me = get_ident()
+        with self.lock:
+            calls = job._calls
+            is_mine = job._teller in (None, me) or (
+                calls is not None and (job._teller is calls or calls.heard_by == me)
+            )
+            if is_mine:
+                job._teller = me if job._steps else None
+        if is_mine and job._steps:
+            self.tell(job)
+        if job._status in FINAL and not job._steps:
             self.settle(job)
         self.carry_out()
 
     def _go_on(self, job: Job[Any], calls: Calls) -> None:
         teller = job._teller
-        self._heard(job, calls, worker=False)
-        if job._teller is teller:
-            self.tell(job, again=True)
+        self._heard(job, calls.event, worker=False)
+        if teller is not None and job._teller is teller:
+            job._teller = get_ident()
+            self.tell(job)
 
-    def _heard(self, job: Job[Any], calls: Calls, *, worker: bool) -> Job[Any] | None:
-        status = calls.event._status
-        is_accepted = status is JobStatus.PENDING
+    def _heard(self, job: Job[Any], event: JobEvent, *, worker: bool) -> Job[Any] | None:
+        """All have heard an event; what it stood in the way of follows."""
+        status, admission = event._status, self.admission
+        starts = False
+        told = None
+        with self.lock:  # a quick one: no call, no loop
+            if job._event is event:
+                if job._calls is not None:
+                    job._calls.errand = None  # it refers to the calls
+                job._event = job._uncalled = job._calls = None
+                job._steps = job._steps[1:]
+            if status is _PENDING and job in admission.arriving:
+                admission.pending[job] = None
+                del admission.arriving[job]
+                starts = True
+            if not job._steps:
+                job._teller = None
+                told, job._on_told = job._on_told, None
+        if starts:
+            self.start()
+        if told is not None:
+            told()
+        if status is _PENDING or status is _RUNNING:
+            return None
+        return self.settle(job, worker=worker)
+
+    def start(self) -> None:
+        """Hand free slots to those who wait for one."""
+        if len(self.admission.running) >= self.admission.limit:
+            return  # whoever frees a slot looks at who waits
         with self.lock:
-            started = self.admission.place(job) if is_accepted else ()
-            if job._events and job._events[0] is calls:
-                job._events.popleft()
-            calls.errand = None  # it refers to the calls
-            if is_accepted:
-                if not job._events:  # else it was cancelled meanwhile: that is to be told
-                    job._teller = None
-                self.hand_over(started)
-        if self.todo:
-            self.carry_out()
-        return self.settle(job, worker=worker) if status in FINAL else None
+            self.hand_over(self.admission.start())
+        self.carry_out()
 
     def settle(self, job: Job[Any], *, worker: bool = False) -> Job[Any] | None:
-        """Free the slot, make the future done, wake who waits, call back. Can be done again."""
-        with self.lock:
-            mine = self.free(job, worker=worker)
-        return self.wake(job, mine)
+        """Free the slot, unless the body still runs; make the future done, wake who waits.
 
-    def free(self, job: Job[Any], *, worker: bool) -> Job[Any] | None:
-        """Free the slot, unless the body still runs; the future is done if nobody waits.
-
-        Under the lock. Return the next job of this worker.
+        Can be done again. Return the next job of this worker.
         """
         mine = None
-        meeting = job._meeting
-        if not job._active:
-            # A worker that has callbacks to call must not keep a job from others meanwhile.
-            worker = worker and (meeting is None or not meeting.callbacks)
-            mine = self.hand_over(self.admission.remove(job), worker=worker)
-        if meeting is None:
-            job._settled = True
-        return mine
-
-    def wake(self, job: Job[Any], mine: Job[Any] | None) -> Job[Any] | None:
-        """Do outside the lock what `free` has left; return the next job of this worker."""
-        if job._meeting is not None:
-            job._settle(job._meeting)
+        moment = monotonic()
+        admission = self.admission
+        with self.lock:  # nearly always a quick one
+            meeting = job._meeting
+            if job._active:
+                pass
+            elif not worker or admission.outside or job not in admission.running:
+                mine = self.hand_over(admission.remove(job), worker=worker)
+            elif meeting is not None and meeting.callbacks:
+                # A worker that has callbacks to call must not keep a job from others meanwhile.
+                self.hand_over(admission.remove(job))
+            else:
+                for mine in admission.pending:
+                    break
+                if mine is None:
+                    del admission.running[job]
+                elif mine._is_async or mine._status is not _PENDING:
+                    mine = self.hand_over(admission.remove(job), worker=True)
+                else:
+                    admission.running[mine] = None
+                    del admission.pending[mine]
+                    del admission.running[job]
+                    mine._started = moment
+                    mine._active = True
+                    mine._status = _RUNNING
+                    if mine._listeners.on_status:
+                        mine._steps = ((_PENDING, _RUNNING, moment, None, None, None),)
+                        mine._teller = job._on
+            if meeting is None:
+                job._settled = True
+        if meeting is not None:
+            job._settle(meeting)
         if job in self.ending:
             with self.lock:
                 self.ending.pop(job, None)
-                if not job._active:  # the body may have ended since `free`
-                    self.hand_over(self.admission.remove(job))
+                if not job._active:  # the body may have ended since
+                    self.hand_over(admission.remove(job))
         if not job._active and job._teller is None:
             job._drop()
         if self.todo:
             self.carry_out()
-        if self.admission.closed:
+        if admission.closed:
             self.rest()
         return mine
 
