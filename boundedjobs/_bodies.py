@@ -37,29 +37,29 @@ class Bodies(Telling):
         with self.lock:
             if not self.claim(job):
                 return
-        while job is not None:
-            job = self._work(job)
+        run, me = self._run, get_ident()
+        while job is not None:  # a traceback of a body leads to this frame: it keeps no job
+            assert job._context is not None
+            following = job._context.run(run, job, me)
+            if job._awaitable is not None:
+                with self.lock:
+                    self.to_loop(job)
+                self.carry_out()
+            job, following = following, None
 
-    def _work(self, job: Job[Any]) -> Job[Any] | None:
-        assert job._context is not None
-        following = job._context.run(self._run, job)
-        if job._awaitable is not None:
-            with self.lock:
-                self.to_loop(job)
-            self.carry_out()
-        del job  # a traceback of the body leads to this frame, and the job to that traceback
-        return following
-
-    def _run(self, job: Job[Any]) -> Job[Any] | None:
+    def _run(self, job: Job[Any], me: int) -> Job[Any] | None:
         current.set(job)
-        job._on = get_ident()
+        job._on = me
         if job._steps:
             self.tell(job)
         if job._status is not _RUNNING:  # interrupted while its listeners heard
             return self._ended_late(job, None, None, worker=True)
         assert job._fn is not None
         try:
-            result = job._fn(*job.args, **job.kwargs)
+            if job._kwargs is None:
+                result = job._fn(*job.args)
+            else:
+                result = job._fn(*job.args, **job._kwargs)
         except BaseException as exc:  # noqa: BLE001 - a body may raise anything; it is the job's outcome
             return self._failed(job, exc, worker=True)
         else:

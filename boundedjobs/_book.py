@@ -164,7 +164,7 @@ class Book:
         """Whether every job that was accepted has come to its end."""
         admission = self.admission
         unfinished = (
-            admission.arriving or admission.pending or self.ending or self.todo.has_put_off()
+            admission.arriving or admission.pending or self.ending or bool(self.todo.deferred)
         )
         return not unfinished and all(job._settled for job in admission.running)
 

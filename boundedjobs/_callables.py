@@ -30,13 +30,15 @@ class Kind(Enum):
     NOT_CALLABLE = "not callable"
 
 
+# An attribute of an enum is looked up anew each time, which costs as much as a call.
+_SYNC: Final = Kind.SYNC
 _UNUSUAL: Final = CO_COROUTINE | CO_GENERATOR | CO_ASYNC_GENERATOR | CO_ITERABLE_COROUTINE
 
 
 def kind_of(fn: Any) -> Kind:
     """Say how `fn` must be run, as far as that shows before it is called."""
     if type(fn) is FunctionType and not fn.__code__.co_flags & _UNUSUAL and not fn.__dict__:
-        return Kind.SYNC  # nearly everything that is submitted
+        return _SYNC  # nearly everything that is submitted
     if not callable(fn):
         return Kind.NOT_CALLABLE
     # An object that raises when it is asked is called, and what it raises then is captured.
@@ -79,6 +81,8 @@ def close_coroutine(awaitable: object) -> None:
 
 def name_of(fn: Any) -> str:
     """The qualified name of `fn`, or of what it wraps, or of its type."""
+    if type(fn) is FunctionType:
+        return fn.__qualname__
     try:
         name = getattr(fn, "__qualname__", None)
         if name is None:

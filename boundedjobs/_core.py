@@ -87,11 +87,11 @@ class Core(Bodies):
             return self._submit_slowly(job, may_wait=may_wait)
         if steps:
             self.tell(job)
-        else:
+        elif len(admission.running) < limit:
             self.start()
-        if self.loops is not None and self.admission.pending:
+        if self.loops is not None and admission.pending:
             self.reap()  # a loop that is gone may hold its slot
-        if self.todo:
+        if self.todo.added or self.todo.deferred:
             self.carry_out()
         return Verdict.ACCEPTED
 

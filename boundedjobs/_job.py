@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from boundedjobs._event import JobEvent, Progress
 from boundedjobs._failure import Failure
 from boundedjobs._future import LazyFuture
+from boundedjobs._here import running_loop
 from boundedjobs._listeners import Calls, Listener, Listeners
 from boundedjobs._status import JobStatus
 from boundedjobs.errors import JobCancelled
@@ -56,6 +57,7 @@ class Job(LazyFuture[T]):
         "_failure",
         "_fn",
         "_is_async",
+        "_kwargs",
         "_listeners",
         "_loop",
         "_number",
@@ -68,36 +70,33 @@ class Job(LazyFuture[T]):
         "_teller",
         "_uncalled",
         "args",
-        "kwargs",
     )
 
     name: str
     """The name given to `wrap`, or the callable's qualified name."""
     args: tuple[Any, ...]
     """The positional arguments of the call."""
-    kwargs: Mapping[str, Any]
-    """The keyword arguments of the call."""
-
     def __init__(
         self,
         keeper: Core,
-        number: int,
         fn: Callable[..., Any],
         args: tuple[Any, ...],
         kwargs: Mapping[str, Any],
         name: str,
         listeners: Listeners,
+        *,
+        is_async: bool,
     ) -> None:
         self._keeper = keeper
-        self._number = number
+        self._number = next(keeper.numbers)
         self._fn: Callable[..., Any] | None = fn
         self.args = args
-        self.kwargs = kwargs
+        self._kwargs = kwargs or None  # an empty dictionary for each job takes 64 bytes
         self.name = name
         self._listeners = listeners
-        self._context: Context | None = None
-        self._loop: AbstractEventLoop | None = None
-        self._is_async = False
+        self._context: Context | None = copy_context()
+        self._loop: AbstractEventLoop | None = running_loop()
+        self._is_async = is_async
         # Guarded by the runner's lock, down to `_teller`.
         self._status = None
         self._active = False  # the body holds a thread or a task
@@ -128,6 +127,11 @@ class Job(LazyFuture[T]):
     def id(self) -> str:
         """A string that no other job has, in this process or another."""
         return f"{self._number:024x}"
+
+    @property
+    def kwargs(self) -> Mapping[str, Any]:
+        """The keyword arguments of the call."""
+        return {} if self._kwargs is None else self._kwargs
 
     @property
     def status(self) -> JobStatus:
@@ -208,8 +212,7 @@ class Job(LazyFuture[T]):
     def _drop(self) -> None:
         """Let go of what only a job that has not ended needs."""
         self._fn = self._context = self._loop = self._awaitable = self._on = None
-        self._on_told = self._event = self._uncalled = self._calls = None
-        self._steps = ()
+        self._on_told = None
 
     def __repr__(self) -> str:
         return f"<Job {self.name!r} id={self.id} {self.status}>"

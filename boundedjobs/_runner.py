@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
-from contextvars import copy_context
 from functools import partial, wraps
 from typing import Any, Literal, NoReturn, Unpack, overload
 
@@ -19,6 +18,9 @@ from boundedjobs._process import watch
 from boundedjobs._scope import Scope
 from boundedjobs._wrapping import F, P, T, WrapOptions, Wrapper
 from boundedjobs.errors import BoundedJobsError, NotRunnable
+
+# An attribute of an enum is looked up anew each time, which costs as much as a call.
+_ACCEPTED, _SYNC, _ASYNC = Verdict.ACCEPTED, Kind.SYNC, Kind.ASYNC
 
 _NOT_RUNNABLE = {
     Kind.NOT_CALLABLE: "it is not callable",
@@ -75,7 +77,7 @@ class BoundedRunner(Scope):
             error = ValueError if isinstance(when_full, str) else TypeError
             raise error(f"when_full must be 'reject' or 'wait', got {when_full!r}")
         self._listeners = Listeners(on_status, on_progress)
-        self._when_full = when_full
+        self._waits = when_full == "wait"
         core = Core(_checks.text("name", name) or "runner", limit, max_pending)
         core.drain_timeout = _checks.seconds("drain_timeout", drain_timeout)
         super().__init__(core)
@@ -210,13 +212,11 @@ class BoundedRunner(Scope):
         listeners: Listeners,
     ) -> Job[Any]:
         job = self._job(fn, args, kwargs, name, listeners)
-        hint = (
-            self._why_not_wait(job)
-            if self._when_full == "wait"
-            else "submit again later, or raise max_pending"
-        )
+        hint = "submit again later, or raise max_pending"
+        if self._waits:
+            hint = self._why_not_wait(job)
         verdict = self._core.submit(job, may_wait=not hint)
-        if verdict is not Verdict.ACCEPTED:
+        if verdict is not _ACCEPTED:
             self._refuse(job, self._core.refusal(job, verdict, hint))
         return job
 
@@ -228,15 +228,12 @@ class BoundedRunner(Scope):
         name: str | None,
         listeners: Listeners,
     ) -> Job[Any]:
-        core = self._core
         kind = kind_of(fn)
+        is_async = kind is _ASYNC
         job: Job[Any] = Job(
-            core, next(core.numbers), fn, args, kwargs, name or name_of(fn), listeners
+            self._core, fn, args, kwargs, name or name_of(fn), listeners, is_async=is_async
         )
-        job._context = copy_context()
-        job._loop = running_loop()
-        job._is_async = kind is Kind.ASYNC
-        if kind in _NOT_RUNNABLE:
+        if kind is not _SYNC and not is_async:
             why = f"{job.name!r} can't be run: {_NOT_RUNNABLE[kind]}"
             self._refuse(job, NotRunnable(why, job=job))
         return job

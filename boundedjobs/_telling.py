@@ -197,7 +197,7 @@ class Telling(Book):
             if not job._steps:
                 job._teller = None
                 told, job._on_told = job._on_told, None
-        if starts:
+        if starts and len(admission.running) < admission.limit:
             self.start()
         if told is not None:
             told()
@@ -207,8 +207,6 @@ class Telling(Book):
 
     def start(self) -> None:
         """Hand free slots to those who wait for one."""
-        if len(self.admission.running) >= self.admission.limit:
-            return  # whoever frees a slot looks at who waits
         with self.lock:
             self.hand_over(self.admission.start())
         self.carry_out()
@@ -258,7 +256,7 @@ class Telling(Book):
                     self.hand_over(admission.remove(job))
         if not job._active and job._teller is None:
             job._drop()
-        if self.todo:
+        if self.todo.added or self.todo.deferred:
             self.carry_out()
         if admission.closed:
             self.rest()

@@ -24,39 +24,32 @@ class Todo:
     their order, by one thread at a time. Whoever comes next makes what a Ctrl-C has left.
     """
 
-    __slots__ = ("_added", "_carrying", "_catching_up", "_following", "_later", "_put_off", "lock")
+    __slots__ = ("_carrying", "_catching_up", "_following", "_later", "added", "deferred", "lock")
 
     def __init__(self) -> None:
         # It is re-entrant only so that a call that comes in the midst can be told apart, and
         # put off; no user code runs while it is held.
         self.lock = RLock()
-        self._added: deque[Call] = deque()
+        self.added: deque[Call] = deque()
         self._carrying: set[int] = set()  # the threads that make the calls that were added
         self._later: deque[Call] = deque()
         self._following: set[int] = set()  # the threads that make those
-        self._put_off: deque[Call] = deque()
+        self.deferred: deque[Call] = deque()
         self._catching_up = False  # somebody makes those
-
-    def __bool__(self) -> bool:
-        return bool(self._added or self._put_off)
 
     def add(self, call: Call) -> None:
         """Have a call made when the lock is free. Under the lock."""
-        self._added.append(call)
-
-    def has_put_off(self) -> bool:
-        """Whether calls that were put off are still to be made."""
-        return bool(self._put_off)
+        self.added.append(call)
 
     def is_interrupting(self) -> bool:
         """Whether this comes in the midst of a step on the same thread."""
         owns: bool = self.lock._is_owned()  # type: ignore[attr-defined]  # as Condition does
-        return owns or get_ident() in self._carrying
+        return owns or (bool(self._carrying) and get_ident() in self._carrying)
 
     def put_off(self, call: Call, carry_out: Call) -> None:
         """Have a call made when the step is over that it came in the midst of."""
-        self._put_off.append(call)
-        if len(self._put_off) > 1:
+        self.deferred.append(call)
+        if len(self.deferred) > 1:
             return  # somebody is about to take up the first, and goes on until none is left
         # It waits for the lock, and so for the end of the step. Not a threading.Thread: to
         # start one takes a lock that this thread may hold as well.
@@ -74,7 +67,7 @@ class Todo:
             outermost = me not in self._carrying
         try:
             self._carrying.add(me)
-            _make(self._added)
+            _make(self.added)
         finally:
             if outermost:
                 self._carrying.discard(me)
@@ -100,10 +93,10 @@ class Todo:
     def _catch_up(self) -> None:
         while True:
             with self.lock:
-                if self._catching_up or not self._put_off:
+                if self._catching_up or not self.deferred:
                     return  # whoever is at it goes on until none is left
                 self._catching_up = True
-                call = self._put_off.popleft()
+                call = self.deferred.popleft()
             try:
                 call()
             finally:
