@@ -45,6 +45,10 @@ class Goal:
     at_least: float
     aim: float | None = None
 
+    def is_reached(self, ratio: float) -> bool:
+        """Whether that is good enough."""
+        return ratio >= self.at_least
+
 
 @dataclass(frozen=True, slots=True)
 class Figure:
@@ -83,7 +87,7 @@ class Ratio:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """One figure of one workload: of each contender, the value of each round."""
+    """One figure of one workload: of each contender, ourselves first, the value of each round."""
 
     workload: str
     key: str

@@ -15,7 +15,7 @@ from tests.benchmarks.contest import OURS, Contender, Figure, Goal, Workload
 
 LIMIT = 100
 SEMAPHORE = "asyncio.Semaphore"
-AIOJOBS = "aiojobs"
+AIOJOBS = "aiojobs.wait_and_close"
 
 
 async def suspended() -> None:
@@ -45,13 +45,23 @@ async def semaphore(size: int) -> None:
 
 
 async def aiojobs(size: int) -> None:
-    """Its queue without a bound, as ours is."""
+    """Its queue without a bound, as ours is; each job awaited in turn, as ours are."""
     from aiojobs import Scheduler
 
     async with Scheduler(limit=LIMIT, pending_limit=0) as scheduler:
         jobs = [await scheduler.spawn(suspended()) for _ in range(size)]
         for job in jobs:
             await job.wait()
+
+
+async def aiojobs_together(size: int) -> None:
+    """The same, with its own way of waiting for all."""
+    from aiojobs import Scheduler
+
+    scheduler = Scheduler(limit=LIMIT, pending_limit=0)
+    for _ in range(size):
+        await scheduler.spawn(suspended())
+    await scheduler.wait_and_close()
 
 
 async def anyio(size: int) -> None:
@@ -83,17 +93,12 @@ def per_job(run: Callable[[int], Awaitable[None]], size: int) -> dict[str, float
 
 workload = Workload(
     "coroutine",
-    {
-        "cost": Figure(
-            "coroutine job, limit 100",
-            "us",
-            {SEMAPHORE: Goal(1), AIOJOBS: Goal(6)},
-        )
-    },
+    {"cost": Figure("coroutine job, limit 100", "us", {SEMAPHORE: Goal(1), AIOJOBS: Goal(6)})},
     [
         Contender(OURS, partial(per_job, ours)),
         Contender(SEMAPHORE, partial(per_job, semaphore)),
-        Contender(AIOJOBS, partial(per_job, aiojobs), needs="aiojobs"),
+        Contender("aiojobs", partial(per_job, aiojobs), needs="aiojobs"),
+        Contender(AIOJOBS, partial(per_job, aiojobs_together), needs="aiojobs"),
         Contender("anyio.CapacityLimiter", partial(per_job, anyio), needs="anyio"),
     ],
     size=10_000,

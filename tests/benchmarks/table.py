@@ -7,7 +7,7 @@ from itertools import zip_longest
 
 from tests.benchmarks.contest import OURS, Goal, Outcome, Ratio
 
-HEAD = ("what", "", OURS, "peer", "its figure", "ours is better", "goal", "reached")
+HEAD = ("what", "unit", OURS, "peer", "peer's", "ratio (lowest to highest)", "goal", "reached")
 
 
 def table(outcomes: Iterable[Outcome]) -> str:
@@ -17,18 +17,21 @@ def table(outcomes: Iterable[Outcome]) -> str:
 
 def rows(outcome: Outcome) -> Iterator[tuple[str, ...]]:
     """The lines of one figure; what they have in common is in the first only."""
-    figure = outcome.figure
-    peers = list(outcome.peers)
-    first = (figure.title, figure.unit, shown(outcome.value(OURS)))
-    if figure.at_most is not None or not peers:
-        bound = figure.at_most
-        met = "" if bound is None else reached(outcome.value(OURS) <= bound)
-        yield (*first, "", "", "", "" if bound is None else f"at most {bound:g}", met)
-        first = ("", "", "")
-    for peer, head in zip_longest(peers, [first], fillvalue=("", "", "")):
+    figure, ours = outcome.figure, outcome.value(OURS)
+    heads = [(figure.title, figure.unit, shown(ours))]
+    if figure.at_most is not None:
+        verdict = reached(is_reached=ours <= figure.at_most)
+        yield (*heads.pop(), "", "", "", f"at most {figure.at_most:g}", verdict)
+    for peer, head in zip_longest(outcome.peers, heads, fillvalue=""):
         ratio, goal = outcome.ratio(str(peer)), figure.goals.get(str(peer))
-        verdict = ("", "") if goal is None else (wanted(goal), judged(ratio, goal))
-        yield (*head, str(peer), shown(outcome.value(str(peer))), spread(ratio), *verdict)
+        yield (
+            *(head or ("", "", "")),
+            str(peer),
+            shown(outcome.value(str(peer))),
+            spread(ratio),
+            "" if goal is None else wanted(goal),
+            "" if goal is None else judged(ratio, goal),
+        )
 
 
 def spread(ratio: Ratio) -> str:
@@ -45,23 +48,23 @@ def wanted(goal: Goal) -> str:
 def judged(ratio: Ratio, goal: Goal) -> str:
     """Whether the ratio is what was wanted."""
     if goal.aim is not None and ratio.median >= goal.aim:
-        return "yes, the aim too"
-    return reached(ratio.median >= goal.at_least)
+        return "yes, and the aim"
+    return reached(is_reached=goal.is_reached(ratio.median))
 
 
-def reached(is_reached: bool) -> str:
+def reached(*, is_reached: bool) -> str:
     """A miss is to be seen."""
     return "yes" if is_reached else "**no**"
 
 
 def times(ratio: float) -> str:
-    """As many digits as mean something."""
-    return f"{ratio:.3g}x" if ratio < 100 else f"{ratio:.0f}x"
+    """A ratio, with as many digits as mean something."""
+    return f"{ratio:.2f}x" if ratio < 10 else f"{ratio:.1f}x"
 
 
 def shown(value: float) -> str:
     """Three digits, or all of a whole number, with its thousands set apart."""
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+    return f"{value:,.0f}" if value >= 100 else f"{value:#.3g}"
 
 
 def aligned(lines: list[tuple[str, ...]]) -> str:
