@@ -11,39 +11,11 @@ import json
 import sys
 from pathlib import Path
 
-from tests.benchmarks import (
-    backlog,
-    coroutines,
-    failing,
-    imports,
-    latency,
-    memory,
-    mixed,
-    operations,
-    producers,
-    sync_jobs,
-)
 from tests.benchmarks.chart import chart
 from tests.benchmarks.contest import Outcome, run
 from tests.benchmarks.record import machine, missing, record
 from tests.benchmarks.table import table
-
-WORKLOADS = {
-    workload.name: workload
-    for workload in (
-        sync_jobs.silent,
-        sync_jobs.heard,
-        coroutines.workload,
-        latency.workload,
-        memory.workload,
-        backlog.workload,
-        operations.workload,
-        failing.workload,
-        mixed.workload,
-        producers.workload,
-        imports.workload,
-    )
-}
+from tests.benchmarks.workloads import WORKLOADS
 
 HANGS = 600.0
 """Seconds after which a workload is given up, with the stacks of all threads."""
@@ -82,8 +54,10 @@ def arguments() -> argparse.Namespace:
 def new_file(given: str) -> Path:
     """A file that can be written, known before anything is measured."""
     path = Path(given)
-    if path.is_dir() or not path.parent.is_dir():
-        raise argparse.ArgumentTypeError(f"{given} cannot be written: no such folder, or is one")
+    if path.is_dir():
+        raise argparse.ArgumentTypeError(f"{given} is a folder")
+    if not path.parent.is_dir():
+        raise argparse.ArgumentTypeError(f"{given} is in no folder that exists")
     return path
 
 
@@ -92,9 +66,8 @@ def marked_file(given: str) -> Path:
     path = Path(given)
     if not path.is_file():
         raise argparse.ArgumentTypeError(f"{given} is not a file")
-    words = path.read_text(encoding="utf-8")
-    if words.count(BEGIN) != 1 or END not in words.partition(BEGIN)[2]:
-        raise argparse.ArgumentTypeError(f"{given} has no line {BEGIN.strip()} with its end below")
+    if END not in path.read_text(encoding="utf-8").partition(BEGIN)[2]:
+        raise argparse.ArgumentTypeError(f"{given} has no lines {BEGIN.strip()} and {END.strip()}")
     return path
 
 

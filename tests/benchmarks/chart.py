@@ -14,13 +14,12 @@ from math import ceil, floor, log10
 from tests.benchmarks.contest import Goal, Outcome, Ratio
 from tests.benchmarks.table import times
 
-TEXT = "#76818d"
-BETTER = "#3d8bd9"
-WORSE = "#d9822b"
-GRID = "#76818d"
+GREY = "#6f7a86"
+BETTER = "#3583d1"
+WORSE = "#cc7722"
 
-WIDTH = 860
-LEFT, RIGHT = 400, 690
+WIDTH = 900
+LEFT, RIGHT = 420, 730
 """Where the scale begins and ends: titles are to the left of it, ratios to the right."""
 TOP, LINE, BAR = 58, 24, 12
 
@@ -95,19 +94,19 @@ def lines(bars: Sequence[Bar], caption: str) -> Iterator[str]:
     yield (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" '
         f'width="{WIDTH}" height="{height}" role="img" '
-        f'font-family="system-ui, sans-serif" font-size="12" fill="{TEXT}">'
+        f'font-family="system-ui, sans-serif" font-size="12" fill="{GREY}">'
     )
     yield "<title>How many times as good as others boundedjobs is</title>"
-    yield text(0, 16, "Times as good as the peer: its figure by ours", size=14, bold=True)
-    yield text(WIDTH, 16, "thick mark: the goal; thin line: lowest to highest", anchor="end")
+    yield text(8, 16, "How many times as good as the peer: its figure by ours", size=14, bold=True)
+    yield text(WIDTH - 8, 16, "thick mark: the goal; thin line: lowest to highest", anchor="end")
     bottom = TOP + LINE * len(bars)
     for tick in scale.ticks:
         x, is_one = scale.x(tick), tick == 1
-        yield text(x, TOP - 10, f"{tick:g}x", anchor="middle", bold=is_one)
-        yield line(x, TOP - 4, x, bottom, GRID, width=1.5 if is_one else 0.5, faint=not is_one)
+        yield text(x, TOP - 10, f"{tick:g}", anchor="middle", bold=is_one)
+        yield line(x, TOP - 4, x, bottom, GREY, width=1.5 if is_one else 0.5, faint=not is_one)
     for number, bar in enumerate(bars):
         yield from drawn(bar, scale, TOP + LINE * number + LINE / 2)
-    yield text(0, height - 8, caption, size=11)
+    yield text(8, height - 8, caption, size=11)
     yield "</svg>"
 
 
@@ -122,12 +121,12 @@ def drawn(bar: Bar, scale: Scale, middle: float) -> Iterator[str]:
         f'<rect x="{begin}" y="{top}" width="{end - begin:.1f}" height="{BAR}" rx="2" '
         f'fill="{colour}"/>'
     )
-    yield line(lowest, middle, highest, middle, TEXT)
+    yield line(lowest, middle, highest, middle, GREY)
     words = times(bar.ratio.median)
     yield text(RIGHT + 62, middle + 4, words, anchor="end", bold=True, colour=colour)
     if bar.goal is not None:
         x = scale.x(bar.goal.at_least)
-        yield line(x, top - 3, x, top + BAR + 3, TEXT, width=3)
+        yield line(x, top - 3, x, top + BAR + 3, GREY, width=3)
         yield text(RIGHT + 76, middle + 4, f"goal {bar.goal.at_least:g}x")
 
 
@@ -139,7 +138,7 @@ def text(
     anchor: str = "start",
     size: int = 12,
     bold: bool = False,
-    colour: str = TEXT,
+    colour: str = GREY,
 ) -> str:
     """Words at a place."""
     weight = ' font-weight="600"' if bold else ""

@@ -72,7 +72,7 @@ def per_job(contender: Callable[[int], Awaitable[float]], size: int) -> dict[str
 
 workload = Workload(
     "mixed",
-    {"cost": Figure("job, half of them sync and half async, limit 10", "us")},
+    {"cost": Figure("job, half sync and half async, limit 10", "us")},
     [
         Contender(OURS, partial(per_job, ours)),
         Contender("Semaphore + run_in_executor", partial(per_job, by_hand)),

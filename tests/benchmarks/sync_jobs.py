@@ -67,7 +67,7 @@ heard = Workload(
     "heard",
     {
         "cost": Figure(
-            "the same, one listener hears three steps", "us", {pools.STANDARD: Goal(2, aim=3)}
+            "no-op job, a listener hears its three steps", "us", {pools.STANDARD: Goal(2, aim=3)}
         )
     },
     pools.contenders(per_job, pools.ours_heard, pools.standard, pools.pebble),
