@@ -21,7 +21,7 @@ WORSE = "#cc7722"
 WIDTH = 900
 LEFT, RIGHT = 420, 730
 """Where the scale begins and ends: titles are to the left of it, ratios to the right."""
-TOP, LINE, BAR = 58, 24, 12
+TOP, LINE, BAR = 58, 20, 11
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,18 +35,16 @@ class Bar:
 
 
 def chart(outcomes: Sequence[Outcome], caption: str) -> str:
-    """A bar for each figure beside its first peer, and beside all for which there is a goal."""
+    """A bar for each figure and peer: none is left out for how it looks."""
     bars = [bar for outcome in outcomes for bar in bars_of(outcome)]
     return "\n".join(lines(bars, caption)) + "\n"
 
 
 def bars_of(outcome: Outcome) -> Iterator[Bar]:
-    """Those of one figure; what is counted is the table's."""
-    if outcome.figure.unit == "count" or outcome.figure.at_most is not None:
-        return
-    for number, peer in enumerate(outcome.peers):
-        goal = outcome.figure.goals.get(peer)
-        if number == 0 or goal is not None:
+    """Those of one figure; what has a goal of its own, whatever others have, is the table's."""
+    if outcome.figure.at_most is None:
+        for peer in outcome.peers:
+            goal = outcome.figure.goals.get(peer)
             yield Bar(outcome.figure.title, peer, outcome.ratio(peer), goal)
 
 

@@ -55,7 +55,7 @@ async def aiojobs(size: int) -> None:
 
 
 async def aiojobs_together(size: int) -> None:
-    """The same, with its own way of waiting for all."""
+    """The same, with its own way of waiting for all: the goal was set against figures like these."""
     from aiojobs import Scheduler
 
     scheduler = Scheduler(limit=LIMIT, pending_limit=0)

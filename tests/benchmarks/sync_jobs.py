@@ -61,6 +61,7 @@ silent = Workload(
     ],
     size=10_000,
     short_size=500,
+    rounds=11,
 )
 
 heard = Workload(
@@ -73,4 +74,5 @@ heard = Workload(
     pools.contenders(per_job, pools.ours_heard, pools.standard, pools.pebble),
     size=10_000,
     short_size=500,
+    rounds=11,
 )
