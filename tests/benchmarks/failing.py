@@ -60,7 +60,7 @@ def ours(size: int) -> dict[str, float]:
 
 workload = Workload(
     "failing",
-    {"cost": Figure("job that fails, its traceback kept as text", "us")},
+    {"cost": Figure("job that fails, traceback as text", "us")},
     [
         Contender(OURS, ours),
         Contender(f"{pools.STANDARD}, no text", partial(per_job, pools.standard, fail)),
