@@ -12,7 +12,7 @@ from boundedjobs._callables import close_coroutine, must_be_awaited
 from boundedjobs._failure import call, capture, trace_of
 from boundedjobs._here import importing
 from boundedjobs._job import Job, current
-from boundedjobs._log import log_failed, log_late
+from boundedjobs._log import log_failed
 from boundedjobs._status import FINAL, JobStatus
 from boundedjobs._telling import Telling
 from boundedjobs.errors import JobCancelled, JobInterrupted
@@ -41,19 +41,20 @@ class Bodies(Telling):
         while job is not None:  # a traceback of a body leads to this frame: it keeps no job
             assert job._context is not None
             following = job._context.run(run, job, me)
-            if job._awaitable is not None:
+            if following is job:  # it has returned an awaitable
                 with self.lock:
                     self.to_loop(job)
                 self.carry_out()
+                following = None
             job, following = following, None
 
     def _run(self, job: Job[Any], me: int) -> Job[Any] | None:
         current.set(job)
         job._on = me
         if job._steps:
-            self.tell(job)
+            self.tell(job, worker=True)
         if job._status is not _RUNNING:  # interrupted while its listeners heard
-            return self._ended_late(job, None, None, worker=True)
+            return self.ended_late(job, None, None, worker=True)
         assert job._fn is not None
         try:
             if job._kwargs is None:
@@ -65,7 +66,9 @@ class Bodies(Telling):
         else:
             if result is not None and must_be_awaited(result):
                 job._awaitable = result
-                return None
+                return job
+            if job._listeners.nobody:
+                return self.settle(job, worker=True, returned=True, result=result)
             return self._succeeded(job, result, worker=True)
         finally:
             del job  # a traceback of the body leads to this frame
@@ -163,7 +166,7 @@ class Bodies(Telling):
                     job._ended = moment
                     job._status = _SUCCEEDED
         if is_late:
-            return self._ended_late(job, _SUCCEEDED, None, worker=worker)
+            return self.ended_late(job, _SUCCEEDED, None, worker=worker)
         if not job._steps:
             return self.settle(job, worker=worker)
         return self.tell(job, worker=worker) if job._teller is me else None
@@ -181,33 +184,10 @@ class Bodies(Telling):
                 job._trace = None if outcome is None else trace_of(outcome)
                 self.note(job, status)
         if is_late:
-            return self._ended_late(job, status, outcome, worker=worker)
+            return self.ended_late(job, status, outcome, worker=worker)
         if failure is not None:
             log_failed(job.name, job.id, status, failure)
         return self.conclude(job, worker=worker)
-
-    def _ended_late(
-        self, job: Job[Any], status: JobStatus | None, exc: BaseException | None, *, worker: bool
-    ) -> Job[Any] | None:
-        """The job had ended before its body has: only the slot is left to be freed."""
-        if status is JobStatus.SUCCEEDED:
-            log_late(job, "returns")
-        elif status is JobStatus.FAILED:
-            log_late(job, f"raises ({type(exc).__name__})")
-        return self._release(job, worker=worker)
-
-    def _release(self, job: Job[Any], *, worker: bool = False) -> Job[Any] | None:
-        """Free the slot of a body that is over, if its job has had its end; else that will."""
-        mine = None
-        with self.lock:
-            job._active = False
-            settled = job._settled
-            if settled:
-                mine = self.hand_over(self.admission.remove(job), worker=worker)
-        if settled:
-            job._drop()
-        self.carry_out()
-        return mine
 
     def lose(self, job: Job[Any], exc: BaseException | None) -> None:
         """The body can't be started, or will never go on: its thread or loop is not there."""
@@ -226,7 +206,7 @@ class Bodies(Telling):
             self.conclude(victim)
         if self.mend_after(exc):
             self.resume(job)
-        self._release(job)
+        self.release(job)
 
     def interrupt(
         self,

@@ -92,12 +92,18 @@ class Book:
     def accept(self, job: Job[Any]) -> list[Job[Any]]:
         """A job is PENDING; unless that is to be told first, it takes its place."""
         self.note(job, JobStatus.PENDING)
-        if NO_LATE_THREADS:
+        if NO_LATE_THREADS and not self.is_prepared(job):
             if job._is_async:
-                self.todo.add(self.lane(job._loop, self.home).wake)
+                self.todo.add(self.lane(None, None).wake)
             else:
                 self.threads.prepare()
         return [] if job._steps else self.admission.place(job)
+
+    def is_prepared(self, job: Job[Any]) -> bool:
+        """Whether the thread is there that a job will need: see `NO_LATE_THREADS`."""
+        if job._is_async:
+            return (job._loop or self.home or (self.loops and self.loops.private)) is not None
+        return bool(self.threads.workers)
 
     def claim(self, job: Job[Any]) -> bool:
         """Let a job that holds a slot run, unless it has been cancelled."""

@@ -37,8 +37,6 @@ _UNUSUAL: Final = CO_COROUTINE | CO_GENERATOR | CO_ASYNC_GENERATOR | CO_ITERABLE
 
 def kind_of(fn: Any) -> Kind:
     """Say how `fn` must be run, as far as that shows before it is called."""
-    if type(fn) is FunctionType and not fn.__code__.co_flags & _UNUSUAL and not fn.__dict__:
-        return _SYNC  # nearly everything that is submitted
     if not callable(fn):
         return Kind.NOT_CALLABLE
     # An object that raises when it is asked is called, and what it raises then is captured.
@@ -79,10 +77,15 @@ def close_coroutine(awaitable: object) -> None:
         call(awaitable.close, (), {})  # type: ignore[attr-defined]
 
 
+def described(fn: Any) -> tuple[Kind, str]:
+    """How `fn` must be run, and its name."""
+    if type(fn) is FunctionType and not fn.__code__.co_flags & _UNUSUAL and not fn.__dict__:
+        return _SYNC, fn.__qualname__  # nearly everything that is submitted
+    return kind_of(fn), name_of(fn)
+
+
 def name_of(fn: Any) -> str:
     """The qualified name of `fn`, or of what it wraps, or of its type."""
-    if type(fn) is FunctionType:
-        return fn.__qualname__
     try:
         name = getattr(fn, "__qualname__", None)
         if name is None:

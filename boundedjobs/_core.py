@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 # An attribute of an enum is looked up anew each time, which costs as much as a call.
-_PENDING = JobStatus.PENDING
+_ACCEPTED, _PENDING = Verdict.ACCEPTED, JobStatus.PENDING
 
 
 class Core(Bodies):
@@ -42,9 +42,43 @@ class Core(Bodies):
         """Hand a job in; return whether it was accepted, when PENDING has been heard."""
         if self.todo.is_interrupting():
             self.put_off(self._submit_late, job)
-            return Verdict.ACCEPTED
+            return _ACCEPTED
         try:
-            return self._submit(job, may_wait=may_wait)
+            admission, limit, most = self.admission, self.admission.limit, self.admission.max_pending
+            steps = job._steps
+            if job._listeners.on_status:
+                steps = ((None, _PENDING, job._submitted, job._submitted_at, None, None),)
+                job._teller = get_ident()  # of PENDING, and of all that comes before it is heard
+            unprepared = NO_LATE_THREADS and not self.is_prepared(job)
+            with self.lock:  # a quick one: what `admission.submit` and `place` decide, without a call
+                accepted = not (
+                    admission.closed
+                    or admission.outside
+                    or unprepared
+                    or (
+                        most is not None
+                        and (waiting := len(admission.pending) + len(admission.arriving)) >= most
+                        and waiting + len(admission.running) >= most + limit
+                    )
+                )
+                if accepted:
+                    if steps:
+                        admission.arriving[job] = None
+                    else:
+                        admission.pending[job] = None
+                    job._status = _PENDING
+                    job._steps = steps
+            if not accepted:
+                return self._submit_slowly(job, may_wait=may_wait)
+            if steps:
+                self.tell(job)
+            elif len(admission.running) < limit:
+                self.start()
+            if self.loops is not None and admission.pending:
+                self.reap()  # a loop that is gone may hold its slot
+            if self.todo.added or self.todo.deferred:
+                self.carry_out()
+            return _ACCEPTED
         except BaseException:
             self._mend_job(job)
             raise
@@ -56,44 +90,6 @@ class Core(Bodies):
         except BaseException:
             self._mend_job(job)
             raise
-
-    def _submit(self, job: Job[Any], *, may_wait: bool) -> Verdict:
-        admission, limit, most = self.admission, self.admission.limit, self.admission.max_pending
-        steps = job._steps
-        if job._listeners.on_status:
-            steps = ((None, _PENDING, job._submitted, job._submitted_at, None, None),)
-            job._teller = get_ident()  # of PENDING, and of all that comes before it is heard
-        # A quick one, see `Book`: what `admission.submit` and `place` do, without a call.
-        with self.lock:
-            waiting = len(admission.pending) + len(admission.arriving)
-            accepted = not (
-                admission.closed
-                or admission.outside
-                or NO_LATE_THREADS
-                or (
-                    most is not None
-                    and waiting >= most
-                    and waiting + len(admission.running) >= most + limit
-                )
-            )
-            if accepted:
-                if steps:
-                    admission.arriving[job] = None
-                else:
-                    admission.pending[job] = None
-                job._status = _PENDING
-                job._steps = steps
-        if not accepted:
-            return self._submit_slowly(job, may_wait=may_wait)
-        if steps:
-            self.tell(job)
-        elif len(admission.running) < limit:
-            self.start()
-        if self.loops is not None and admission.pending:
-            self.reap()  # a loop that is gone may hold its slot
-        if self.todo.added or self.todo.deferred:
-            self.carry_out()
-        return Verdict.ACCEPTED
 
     def _submit_slowly(self, job: Job[Any], *, may_wait: bool) -> Verdict:
         room = None

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from time import time
 from typing import TYPE_CHECKING, Any
 
 from boundedjobs._failure import Failure
@@ -12,6 +13,13 @@ from boundedjobs._status import JobStatus
 
 if TYPE_CHECKING:
     from boundedjobs._job import Job
+    from boundedjobs._listeners import Calls
+
+    # What an event is made of: previous, status, when by the monotonic clock and by the wall's
+    # (None: now, for it is told at once), progress, failure. Made under the lock, and so no class.
+    Step = tuple[
+        JobStatus | None, JobStatus, float, float | None, "Progress | None", Failure | None
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,25 +48,16 @@ class JobEvent:
     """
 
     # One is made per step on the hot path: times and texts are worked out on access.
-    __slots__ = ("_at", "_failure", "_job", "_moment", "_previous", "_progress", "_status")
+    __slots__ = ("_at", "_job", "_step", "calls", "uncalled")
 
-    def __init__(
-        self,
-        job: Job[Any],
-        previous: JobStatus | None,
-        status: JobStatus,
-        moment: float,
-        at: float,
-        progress: Progress | None,
-        failure: Failure | None,
-    ) -> None:
+    def __init__(self, job: Job[Any], step: Step, uncalled: Iterator[Any]) -> None:
         self._job = job
-        self._previous = previous
-        self._status = status
-        self._moment = moment
-        self._at = at
-        self._progress = progress
-        self._failure = failure
+        self._step = step
+        self._at = step[3] or time()
+        # Of who tells it: the sync listeners that it is still to be handed (what the iterator
+        # has given has been called), and what must be awaited.
+        self.uncalled = uncalled
+        self.calls: Calls | None = None
 
     @property
     def job_id(self) -> str:
@@ -83,12 +82,12 @@ class JobEvent:
     @property
     def previous(self) -> JobStatus | None:
         """The status before this step; None for the first, RUNNING for progress."""
-        return self._previous
+        return self._step[0]
 
     @property
     def status(self) -> JobStatus:
         """The status that this step led to."""
-        return self._status
+        return self._step[1]
 
     @property
     def at(self) -> datetime:
@@ -99,24 +98,24 @@ class JobEvent:
     def waited(self) -> float:
         """Seconds from the submission to the start of the body, or to this step."""
         started = self._job._started
-        until = self._moment if started is None else min(started, self._moment)
+        until = self._step[2] if started is None else min(started, self._step[2])
         return until - self._job._submitted
 
     @property
     def ran(self) -> float | None:
         """Seconds from the start of the body to this step; None if it had not started."""
         started = self._job._started
-        return None if started is None or started > self._moment else self._moment - started
+        return None if started is None or started > self._step[2] else self._step[2] - started
 
     @property
     def progress(self) -> Progress | None:
         """What the job had reported last, if it had."""
-        return self._progress
+        return self._step[4]
 
     @property
     def failure(self) -> Failure | None:
         """Why the job ended FAILED, INTERRUPTED or REJECTED; else None."""
-        return self._failure
+        return self._step[5]
 
     def __repr__(self) -> str:
-        return f"<JobEvent {self.name!r} id={self.job_id} {self._previous} -> {self._status}>"
+        return f"<JobEvent {self.name!r} id={self.job_id} {self.previous} -> {self.status}>"

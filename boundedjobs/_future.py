@@ -73,7 +73,6 @@ class LazyFuture(Future[T]):
         "_settled",
         "_started",
         "_status",
-        "_trace",
         "name",
     )
 
@@ -83,7 +82,7 @@ class LazyFuture(Future[T]):
     _status: JobStatus | None
     _started: float | None
     _meeting: Meeting | None
-    _trace: TracebackType | None
+    _trace: TracebackType | None = None  # of the exception, as it was caught
 
     def cancelled(self) -> bool:
         """Whether the job was cancelled."""

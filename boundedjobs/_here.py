@@ -14,14 +14,18 @@ NO_LATE_THREADS = (3, 12, 0) <= sys.version_info[:3] <= (3, 12, 1)
 # not free the import lock of a module in the child, if a thread of the parent held it.
 importing = RLock()
 
+_modules = sys.modules
+
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop, Task
 
 
 def running_loop() -> AbstractEventLoop | None:
     """The event loop that runs on this thread, if one does; does not import asyncio."""
-    find = getattr(sys.modules.get("asyncio"), "_get_running_loop", None)
-    return None if find is None else find()
+    if "asyncio" not in _modules:
+        return None
+    find = getattr(_modules["asyncio"], "_get_running_loop", None)
+    return None if find is None else find()  # None while it is being imported
 
 
 def running_task() -> Task[Any] | None:

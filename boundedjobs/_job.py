@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextvars import Context, ContextVar, copy_context
 from datetime import UTC, datetime
 from threading import get_ident
@@ -13,7 +13,7 @@ from boundedjobs._event import JobEvent, Progress
 from boundedjobs._failure import Failure
 from boundedjobs._future import LazyFuture
 from boundedjobs._here import running_loop
-from boundedjobs._listeners import Calls, Listener, Listeners
+from boundedjobs._listeners import Listeners
 from boundedjobs._status import JobStatus
 from boundedjobs.errors import JobCancelled
 
@@ -21,14 +21,9 @@ if TYPE_CHECKING:
     from asyncio import AbstractEventLoop, Task
 
     from boundedjobs._core import Core
+    from boundedjobs._event import Step
 
 T = TypeVar("T")
-
-Step = tuple[
-    JobStatus | None, JobStatus, float, float | None, Progress | None, Failure | None
-]
-"""What an event is made of: previous, status, when by the monotonic clock and by the wall's
-(None: now, for it is told at once), progress, failure. Made under the lock, and so a plain tuple."""
 
 current: ContextVar[Job[Any]] = ContextVar("boundedjobs.current")
 
@@ -48,9 +43,6 @@ class Job(LazyFuture[T]):
 
     __slots__ = (
         "_active",
-        "_asked",
-        "_awaitable",
-        "_calls",
         "_context",
         "_ended",
         "_event",
@@ -68,7 +60,6 @@ class Job(LazyFuture[T]):
         "_submitted",
         "_submitted_at",
         "_teller",
-        "_uncalled",
         "args",
     )
 
@@ -76,6 +67,10 @@ class Job(LazyFuture[T]):
     """The name given to `wrap`, or the callable's qualified name."""
     args: tuple[Any, ...]
     """The positional arguments of the call."""
+
+    # What few jobs need is no slot, but set when it is needed.
+    _asked: bool = False  # to stop
+    _awaitable: Awaitable[Any] | None = None  # what a sync body has returned
     def __init__(
         self,
         keeper: Core,
@@ -84,7 +79,6 @@ class Job(LazyFuture[T]):
         kwargs: Mapping[str, Any],
         name: str,
         listeners: Listeners,
-        *,
         is_async: bool,
     ) -> None:
         self._keeper = keeper
@@ -100,24 +94,16 @@ class Job(LazyFuture[T]):
         # Guarded by the runner's lock, down to `_teller`.
         self._status = None
         self._active = False  # the body holds a thread or a task
-        self._asked = False  # to stop
         self._settled = False  # the future is done
         self._steps: tuple[Step, ...] = ()  # decided, not yet heard by all
         self._teller: object = None  # who tells the listeners; one at a time
-        # Of the teller: the event of the first step, the sync listeners that it is still to be
-        # handed (what the iterator has given has been called), and what must be awaited.
-        self._event: JobEvent | None = None
-        self._uncalled: Iterator[Listener] | None = None
-        self._calls: Calls | None = None
+        self._event: JobEvent | None = None  # of the first step, once it is being told
         self._on_told: Callable[[], object] | None = None
         self._on: int | Task[None] | None = None  # the thread or task that the body is on
-        self._awaitable: Awaitable[Any] | None = None
         self._meeting = None
         self._progress: Progress | None = None
         self._failure: Failure | None = None
-        self._result: T | None = None
         self._exception: BaseException | None = None
-        self._trace = None
         self._submitted_at = time()
         self._submitted = monotonic()
         self._started = None
@@ -211,8 +197,7 @@ class Job(LazyFuture[T]):
 
     def _drop(self) -> None:
         """Let go of what only a job that has not ended needs."""
-        self._fn = self._context = self._loop = self._awaitable = self._on = None
-        self._on_told = None
+        self._fn = self._context = self._loop = self._on = self._on_told = None
 
     def __repr__(self) -> str:
         return f"<Job {self.name!r} id={self.id} {self.status}>"

@@ -22,7 +22,7 @@ _NOT_SEVERAL = (str, bytes, Mapping)  # iterables, of what is no listener
 class Listeners:
     """The listeners of a runner, or of one wrapped callable."""
 
-    __slots__ = ("on_progress", "on_status")
+    __slots__ = ("nobody", "on_progress", "on_status")
 
     def __init__(
         self,
@@ -31,6 +31,7 @@ class Listeners:
     ) -> None:
         self.on_status = _checked("on_status", on_status)
         self.on_progress = _checked("on_progress", on_progress)
+        self.nobody = not (self.on_status or self.on_progress)
 
     def has_async(self) -> bool:
         """Whether one of them needs an event loop."""
@@ -40,6 +41,7 @@ class Listeners:
         both = Listeners()
         both.on_status = _joined(self.on_status, more.on_status)
         both.on_progress = _joined(self.on_progress, more.on_progress)
+        both.nobody = self.nobody and more.nobody
         return both
 
 

@@ -8,7 +8,7 @@ from typing import Any, Literal, NoReturn, Unpack, overload
 
 from boundedjobs import _checks
 from boundedjobs._admission import Verdict
-from boundedjobs._callables import Kind, kind_of, name_of, shown
+from boundedjobs._callables import Kind, described, shown
 from boundedjobs._core import Core
 from boundedjobs._here import running_loop
 from boundedjobs._job import Job
@@ -121,7 +121,8 @@ class BoundedRunner(Scope):
             RunnerClosed: the runner has been shut down.
             NotRunnable: `fn` is not callable, or a generator function.
         """
-        return self._submit(fn, args, kwargs, None, self._listeners)
+        kind, name = described(fn)
+        return self._submit(fn, kind, name, args, kwargs, self._listeners)
 
     @overload
     def wrap(
@@ -165,12 +166,12 @@ class BoundedRunner(Scope):
                 f"fn must be a function, got a {type(fn).__name__}: put @{type(fn).__name__} "
                 "outside of @runner.wrap"
             )
-        kind = kind_of(fn)
+        kind, own_name = described(fn)
         if kind in _NOT_RUNNABLE:
             raise TypeError(f"fn must be a function to run, got {shown(fn)}: {_NOT_RUNNABLE[kind]}")
 
         def submit(*args: Any, **kwargs: Any) -> Job[Any]:
-            return self._submit(fn, args, kwargs, name, listeners)
+            return self._submit(fn, kind, name or own_name, args, kwargs, listeners)
 
         wrapped = wraps(fn)(submit)
         for mark in ("_is_coroutine_marker", "_is_coroutine"):  # of inspect, and of asyncio
@@ -193,9 +194,10 @@ class BoundedRunner(Scope):
         the rest as results are fetched.
         """
         may_wait = running_loop() is None and not self._core.is_inside()
+        kind, name = described(fn)
 
         def offer(args: tuple[Any, ...], may_wait: bool) -> Job[Any] | None:
-            job = self._job(fn, args, {}, None, self._listeners)
+            job = self._job(fn, kind, name, args, {}, self._listeners)
             verdict = self._core.submit(job, may_wait=may_wait)
             if verdict is Verdict.CLOSED:
                 self._refuse(job, self._core.refusal(job, verdict, ""))
@@ -206,12 +208,13 @@ class BoundedRunner(Scope):
     def _submit(
         self,
         fn: Callable[..., Any],
+        kind: Kind,
+        name: str,
         args: tuple[Any, ...],
         kwargs: Mapping[str, Any],
-        name: str | None,
         listeners: Listeners,
     ) -> Job[Any]:
-        job = self._job(fn, args, kwargs, name, listeners)
+        job = self._job(fn, kind, name, args, kwargs, listeners)
         hint = "submit again later, or raise max_pending"
         if self._waits:
             hint = self._why_not_wait(job)
@@ -223,17 +226,14 @@ class BoundedRunner(Scope):
     def _job(
         self,
         fn: Callable[..., Any],
+        kind: Kind,
+        name: str,
         args: tuple[Any, ...],
         kwargs: Mapping[str, Any],
-        name: str | None,
         listeners: Listeners,
     ) -> Job[Any]:
-        kind = kind_of(fn)
-        is_async = kind is _ASYNC
-        job: Job[Any] = Job(
-            self._core, fn, args, kwargs, name or name_of(fn), listeners, is_async=is_async
-        )
-        if kind is not _SYNC and not is_async:
+        job: Job[Any] = Job(self._core, fn, args, kwargs, name, listeners, kind is _ASYNC)
+        if kind is not _SYNC and kind is not _ASYNC:
             why = f"{job.name!r} can't be run: {_NOT_RUNNABLE[kind]}"
             self._refuse(job, NotRunnable(why, job=job))
         return job

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 from threading import get_ident
-from time import monotonic, time
 from typing import TYPE_CHECKING, Any
 
-from boundedjobs._book import Book
 from boundedjobs._callables import must_be_awaited
+from boundedjobs._ending import Ending
 from boundedjobs._event import JobEvent
 from boundedjobs._here import importing, running_loop, running_task
 from boundedjobs._job import Job, current
@@ -24,7 +22,7 @@ if TYPE_CHECKING:
 _PENDING, _RUNNING = JobStatus.PENDING, JobStatus.RUNNING
 
 
-class Telling(Book):
+class Telling(Ending):
     """Lets the listeners hear what has been noted, and ends the jobs of which all is heard."""
 
     def conclude(self, job: Job[Any], *, worker: bool = False) -> Job[Any] | None:
@@ -42,21 +40,19 @@ class Telling(Book):
             return True
 
     def tell(self, job: Job[Any], *, worker: bool = False) -> Job[Any] | None:
-        """Let the listeners hear what is noted of a job, as its teller.
+        """Let the listeners hear what is noted of a job, as its teller; inside it on a worker.
 
         On the thread of an event loop, async listeners are scheduled: what remains to be
         told, and to be done, follows when they have ended.
         """
         mine, me = None, job._teller
         while job._steps:
-            event = job._event
-            if event is None:
-                event = self._begin_event(job)
-            if current.get(None) is job:
-                self._call(job, event)
+            event = job._event or self._begin_event(job)
+            if worker or current.get(None) is job:
+                self._call(event)
             else:
-                self._inside(job, partial(self._call, job, event))
-            calls = job._calls
+                self._call_inside(job, event)
+            calls = event.calls
             if calls is not None:
                 if running_loop() is not None and calls.heard is None:
                     job._teller = calls
@@ -69,42 +65,45 @@ class Telling(Book):
                 job._teller = me
             mine = self._heard(job, event, worker=worker) or mine
             if job._teller is not me:
-                return mine  # all is told; or the rest is, where the job runs now
+                break  # all is told; or the rest is, where the job runs now
         return mine
 
     def _begin_event(self, job: Job[Any]) -> JobEvent:
         """The event of the first step. It stays in its place until it has been heard."""
-        previous, status, moment, at, progress, failure = job._steps[0]
-        event = JobEvent(job, previous, status, moment, at or time(), progress, failure)
+        step = job._steps[0]
         listeners = job._listeners
-        hearers = listeners.on_progress if previous is status else listeners.on_status
-        calls = Calls(event, hearers[1], self.listener_failed) if hearers[1] else None
-        job._uncalled, job._calls = iter(hearers[0]), calls
+        hearers = listeners.on_progress if step[0] is step[1] else listeners.on_status
+        event = JobEvent(job, step, iter(hearers[0]))  # type: ignore[misc]  # somebody hears it
+        if hearers[1]:  # type: ignore[misc]
+            event.calls = Calls(event, hearers[1], self.listener_failed)  # type: ignore[misc]
         job._event = event
         return event
 
-    def _call(self, job: Job[Any], event: JobEvent) -> None:
+    def _call(self, event: JobEvent) -> None:
         """Call the sync listeners."""
-        assert job._uncalled is not None
-        for listener in job._uncalled:
+        for listener in event.uncalled:
             try:
                 value = listener(event)
                 if value is not None and must_be_awaited(value):  # it looked sync: a lambda, say
-                    if job._calls is None:
-                        job._calls = Calls(event, (), self.listener_failed)
-                    job._calls.returned.append((listener, value))
+                    if event.calls is None:
+                        event.calls = Calls(event, (), self.listener_failed)
+                    event.calls.returned.append((listener, value))
             except BaseException as exc:  # noqa: BLE001 - a listener may raise anything: it is isolated
                 self.listener_failed(listener, event, exc)
 
-    def _inside(self, job: Job[Any], fn: Callable[[], None]) -> None:
-        """Call `fn` in the context of a job."""
+    def _call_inside(self, job: Job[Any], event: JobEvent) -> None:
+        """Call the sync listeners in the context of a job."""
         context = job._context
         if context is None:
-            fn()
-        elif job._started is not None or job._status in FINAL:  # its task may be inside it now
-            context.copy().run(_enter, job, fn)
-        else:
-            context.run(_enter, job, fn)
+            self._call(event)
+            return
+        if job._started is not None or job._status in FINAL:
+            context = context.copy()  # its task may be inside it now
+        context.run(self._call_as, job, event)
+
+    def _call_as(self, job: Job[Any], event: JobEvent) -> None:
+        current.set(job)
+        self._call(event)
 
     def _call_async(self, job: Job[Any], calls: Calls) -> None:
         """Have the rest awaited on an event loop, then go on. Can be done again."""
@@ -160,7 +159,7 @@ class Telling(Book):
         """Tell and end what is left to be told and ended of a job, after a Ctrl-C too."""
         me = get_ident()
         with self.lock:
-            calls = job._calls
+            calls = None if job._event is None else job._event.calls
             is_mine = job._teller in (None, me) or (
                 calls is not None and (job._teller is calls or calls.heard_by == me)
             )
@@ -181,88 +180,28 @@ class Telling(Book):
 
     def _heard(self, job: Job[Any], event: JobEvent, *, worker: bool) -> Job[Any] | None:
         """All have heard an event; what it stood in the way of follows."""
-        status, admission = event._status, self.admission
-        starts = False
-        told = None
-        with self.lock:  # a quick one: no call, no loop
-            if job._event is event:
-                if job._calls is not None:
-                    job._calls.errand = None  # it refers to the calls
-                job._event = job._uncalled = job._calls = None
-                job._steps = job._steps[1:]
-            if status is _PENDING and job in admission.arriving:
-                admission.pending[job] = None
-                del admission.arriving[job]
-                starts = True
-            if not job._steps:
-                job._teller = None
-                told, job._on_told = job._on_told, None
-        if starts and len(admission.running) < admission.limit:
-            self.start()
-        if told is not None:
-            told()
-        if status is _PENDING or status is _RUNNING:
-            return None
-        return self.settle(job, worker=worker)
-
-    def start(self) -> None:
-        """Hand free slots to those who wait for one."""
-        with self.lock:
-            self.hand_over(self.admission.start())
-        self.carry_out()
-
-    def settle(self, job: Job[Any], *, worker: bool = False) -> Job[Any] | None:
-        """Free the slot, unless the body still runs; make the future done, wake who waits.
-
-        Can be done again. Return the next job of this worker.
-        """
-        mine = None
-        moment = monotonic()
-        admission = self.admission
-        with self.lock:  # nearly always a quick one
-            meeting = job._meeting
-            if job._active:
-                pass
-            elif not worker or admission.outside or job not in admission.running:
-                mine = self.hand_over(admission.remove(job), worker=worker)
-            elif meeting is not None and meeting.callbacks:
-                # A worker that has callbacks to call must not keep a job from others meanwhile.
-                self.hand_over(admission.remove(job))
-            else:
-                for mine in admission.pending:
-                    break
-                if mine is None:
-                    del admission.running[job]
-                elif mine._is_async or mine._status is not _PENDING:
-                    mine = self.hand_over(admission.remove(job), worker=True)
-                else:
-                    admission.running[mine] = None
-                    del admission.pending[mine]
-                    del admission.running[job]
-                    mine._started = moment
-                    mine._active = True
-                    mine._status = _RUNNING
-                    if mine._listeners.on_status:
-                        mine._steps = ((_PENDING, _RUNNING, moment, None, None, None),)
-                        mine._teller = job._on
-            if meeting is None:
-                job._settled = True
-        if meeting is not None:
-            job._settle(meeting)
-        if job in self.ending:
-            with self.lock:
-                self.ending.pop(job, None)
-                if not job._active:  # the body may have ended since
-                    self.hand_over(admission.remove(job))
-        if not job._active and job._teller is None:
-            job._drop()
-        if self.todo.added or self.todo.deferred:
-            self.carry_out()
-        if admission.closed:
-            self.rest()
+        status = event._step[1]
+        if status is not _PENDING and status is not _RUNNING:
+            mine = self.settle(job, worker=worker, heard=event)
+        else:
+            mine, admission = None, self.admission
+            told = None
+            is_placed = False
+            with self.lock:  # a quick one
+                if job._event is event:
+                    job._event = None
+                    job._steps = job._steps[1:]
+                if not job._steps:
+                    job._teller = None
+                    told, job._on_told = job._on_told, None
+                if status is _PENDING and job in admission.arriving:
+                    admission.pending[job] = None
+                    del admission.arriving[job]
+                    is_placed = True
+            if told is not None:
+                told()
+            if is_placed and len(admission.running) < admission.limit:
+                self.start()
+        if event.calls is not None:
+            event.calls = event.calls.errand = None  # these refer to each other
         return mine
-
-
-def _enter(job: Job[Any], fn: Callable[[], None]) -> None:
-    current.set(job)
-    fn()
