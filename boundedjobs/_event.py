@@ -48,7 +48,7 @@ class JobEvent:
     """
 
     # One is made per step on the hot path: times and texts are worked out on access.
-    __slots__ = ("_at", "_job", "_step", "calls", "uncalled")
+    __slots__ = ("_at", "_calls", "_job", "_step", "_uncalled")
 
     def __init__(self, job: Job[Any], step: Step, uncalled: Iterator[Any]) -> None:
         self._job = job
@@ -56,8 +56,8 @@ class JobEvent:
         self._at = step[3] or time()
         # Of who tells it: the sync listeners that it is still to be handed (what the iterator
         # has given has been called), and what must be awaited.
-        self.uncalled = uncalled
-        self.calls: Calls | None = None
+        self._uncalled = uncalled
+        self._calls: Calls | None = None
 
     @property
     def job_id(self) -> str:

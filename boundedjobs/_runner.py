@@ -166,11 +166,12 @@ class BoundedRunner(Scope):
                 f"fn must be a function, got a {type(fn).__name__}: put @{type(fn).__name__} "
                 "outside of @runner.wrap"
             )
-        kind, own_name = described(fn)
+        kind, _ = described(fn)
         if kind in _NOT_RUNNABLE:
             raise TypeError(f"fn must be a function to run, got {shown(fn)}: {_NOT_RUNNABLE[kind]}")
 
         def submit(*args: Any, **kwargs: Any) -> Job[Any]:
+            kind, own_name = described(fn)  # anew: of an object, both may change
             return self._submit(fn, kind, name or own_name, args, kwargs, listeners)
 
         wrapped = wraps(fn)(submit)

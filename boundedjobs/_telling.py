@@ -52,7 +52,7 @@ class Telling(Ending):
                 self._call(event)
             else:
                 self._call_inside(job, event)
-            calls = event.calls
+            calls = event._calls
             if calls is not None:
                 if running_loop() is not None and calls.heard is None:
                     job._teller = calls
@@ -75,19 +75,19 @@ class Telling(Ending):
         hearers = listeners.on_progress if step[0] is step[1] else listeners.on_status
         event = JobEvent(job, step, iter(hearers[0]))  # type: ignore[misc]  # somebody hears it
         if hearers[1]:  # type: ignore[misc]
-            event.calls = Calls(event, hearers[1], self.listener_failed)  # type: ignore[misc]
+            event._calls = Calls(event, hearers[1], self.listener_failed)  # type: ignore[misc]
         job._event = event
         return event
 
     def _call(self, event: JobEvent) -> None:
         """Call the sync listeners."""
-        for listener in event.uncalled:
+        for listener in event._uncalled:
             try:
                 value = listener(event)
                 if value is not None and must_be_awaited(value):  # it looked sync: a lambda, say
-                    if event.calls is None:
-                        event.calls = Calls(event, (), self.listener_failed)
-                    event.calls.returned.append((listener, value))
+                    if event._calls is None:
+                        event._calls = Calls(event, (), self.listener_failed)
+                    event._calls.returned.append((listener, value))
             except BaseException as exc:  # noqa: BLE001 - a listener may raise anything: it is isolated
                 self.listener_failed(listener, event, exc)
 
@@ -159,7 +159,7 @@ class Telling(Ending):
         """Tell and end what is left to be told and ended of a job, after a Ctrl-C too."""
         me = get_ident()
         with self.lock:
-            calls = None if job._event is None else job._event.calls
+            calls = None if job._event is None else job._event._calls
             is_mine = job._teller in (None, me) or (
                 calls is not None and (job._teller is calls or calls.heard_by == me)
             )
@@ -202,6 +202,7 @@ class Telling(Ending):
                 told()
             if is_placed and len(admission.running) < admission.limit:
                 self.start()
-        if event.calls is not None:
-            event.calls = event.calls.errand = None  # these refer to each other
+        if event._calls is not None:
+            event._calls.errand = None  # it refers to the calls
+            event._calls = None
         return mine
