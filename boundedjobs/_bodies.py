@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from boundedjobs._callables import close_coroutine, must_be_awaited
 from boundedjobs._failure import call, capture, trace_of
-from boundedjobs._here import importing
 from boundedjobs._job import Job, current
 from boundedjobs._log import log_failed
 from boundedjobs._status import FINAL, JobStatus
@@ -73,15 +72,8 @@ class Bodies(Telling):
         finally:
             del job  # a traceback of the body leads to this frame
 
-    def to_loop(self, job: Job[Any]) -> None:
-        with importing:
-            from boundedjobs._lanes._loops import Errand
-
-        assert job._context is not None
-        errand = Errand(partial(self._drive, job), job._context, partial(self.lose, job))
-        self.lane(job._loop, self.home).put(errand)
-
-    async def _drive(self, job: Job[Any]) -> None:
+    async def drive(self, job: Job[Any]) -> None:
+        """Run a job on the event loop that this is awaited on."""
         asyncio = sys.modules["asyncio"]
         task = asyncio.current_task()
         with self.lock:
@@ -95,21 +87,26 @@ class Bodies(Telling):
             if job._teller is not None:
                 cancelled = await self._until_told(job)
         result, exc = None, None
-        awaitable, job._awaitable = job._awaitable, None
+        awaitable = job._awaitable
+        if awaitable is not None:
+            job._awaitable = None
         try:
             if cancelled:
                 raise asyncio.CancelledError
             if job._status is JobStatus.RUNNING:
                 assert job._fn is not None
                 result = await (
-                    job._fn(*job.args, **job.kwargs) if awaitable is None else awaitable
+                    job._fn(*job.args, **(job._kwargs or {})) if awaitable is None else awaitable
                 )
         except BaseException as raised:  # noqa: BLE001 - a body may raise anything; it is the job's outcome
             exc = raised
         finally:
-            close_coroutine(awaitable)
+            if awaitable is not None:
+                close_coroutine(awaitable)
         try:
-            if exc is None:
+            if exc is None and job._listeners.nobody:
+                self.settle(job, returned=True, result=result)
+            elif exc is None:
                 self._succeeded(job, result)
             else:
                 from_outside = task.cancelling() > 0 or (

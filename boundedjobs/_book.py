@@ -11,7 +11,7 @@ from functools import partial
 from itertools import count
 from threading import Thread, get_ident
 from time import monotonic, time
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 from weakref import WeakSet, finalize
 
 from boundedjobs._admission import Admission
@@ -33,7 +33,8 @@ if TYPE_CHECKING:
     from boundedjobs._listeners import Listener
 
 
-T = TypeVar("T")
+# An attribute of an enum is looked up anew each time, which costs as much as a call.
+_PENDING, _RUNNING = JobStatus.PENDING, JobStatus.RUNNING
 
 
 class Book:
@@ -94,7 +95,7 @@ class Book:
         self.note(job, JobStatus.PENDING)
         if NO_LATE_THREADS and not self.is_prepared(job):
             if job._is_async:
-                self.todo.add(self.lane(None, None).wake)
+                self.todo.add(self.lane(None).wake)
             else:
                 self.threads.prepare()
         return [] if job._steps else self.admission.place(job)
@@ -107,12 +108,15 @@ class Book:
 
     def claim(self, job: Job[Any]) -> bool:
         """Let a job that holds a slot run, unless it has been cancelled."""
-        if job._status is not JobStatus.PENDING:
+        if job._status is not _PENDING:
             return False
-        self.note(job, JobStatus.RUNNING)
+        moment, me = monotonic(), get_ident()
+        job._started = moment
         job._active = True
-        if job._steps:
-            job._teller = get_ident()
+        job._status = _RUNNING
+        if job._listeners.on_status:
+            job._steps = ((_PENDING, _RUNNING, moment, None, None, None),)
+            job._teller = me
         return True
 
     def hand_over(self, jobs: Iterable[Job[Any]], *, worker: bool = False) -> Job[Any] | None:
@@ -143,18 +147,19 @@ class Book:
             if job not in self.admission.outside:
                 room.set()
 
-    # Gives a job to its loop lane; `Bodies` knows how.
-    def to_loop(self, job: Job[Any]) -> None: ...
+    def to_loop(self, job: Job[Any]) -> None:
+        """Give a job to its loop lane."""
+        self.lane(job._loop or self.home).put(job)
 
-    def lane(self, loop: AbstractEventLoop | None, otherwise: AbstractEventLoop | None) -> LoopLane:
-        """The lane of the first of these loops that there is; else of the private one."""
+    def lane(self, loop: AbstractEventLoop | None) -> LoopLane:
+        """The lane of a loop; of the private one if there is none."""
         if self.loops is None:
             with importing:
                 from boundedjobs._lanes._loops import Loops
 
             self.loops = Loops(self.name, self.todo, last_orders=self.exiting)
             self.finalizers.append(finalize(self, self.loops.stop))
-        return self.loops.lane(otherwise if loop is None else loop)
+        return self.loops.lane(loop)
 
     def loops_of(self, job: Job[Any]) -> list[AbstractEventLoop | None]:
         """The event loops that a job needs to end: its body's, and its listeners'."""

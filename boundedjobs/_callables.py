@@ -32,6 +32,7 @@ class Kind(Enum):
 
 # An attribute of an enum is looked up anew each time, which costs as much as a call.
 _SYNC: Final = Kind.SYNC
+_ASYNC: Final = Kind.ASYNC
 _UNUSUAL: Final = CO_COROUTINE | CO_GENERATOR | CO_ASYNC_GENERATOR | CO_ITERABLE_COROUTINE
 
 
@@ -79,8 +80,12 @@ def close_coroutine(awaitable: object) -> None:
 
 def described(fn: Any) -> tuple[Kind, str]:
     """How `fn` must be run, and its name."""
-    if type(fn) is FunctionType and not fn.__code__.co_flags & _UNUSUAL and not fn.__dict__:
-        return _SYNC, fn.__qualname__  # nearly everything that is submitted
+    if type(fn) is FunctionType and not fn.__dict__:  # nearly everything that is submitted
+        unusual = fn.__code__.co_flags & _UNUSUAL
+        if not unusual:
+            return _SYNC, fn.__qualname__
+        if unusual == CO_COROUTINE:
+            return _ASYNC, fn.__qualname__
     return kind_of(fn), name_of(fn)
 
 

@@ -74,7 +74,7 @@ class Core(Bodies):
                 self.tell(job)
             elif len(admission.running) < limit:
                 self.start()
-            if self.loops is not None and admission.pending:
+            if self.loops is not None and admission.pending and not self.loops.are_only(job._loop):
                 self.reap()  # a loop that is gone may hold its slot
             if self.todo.added or self.todo.deferred:
                 self.carry_out()
@@ -195,7 +195,7 @@ class Core(Bodies):
             task = job._on
             if task is None or isinstance(task, int):
                 return False
-            lane = self.lane(task.get_loop(), None)
+            lane = self.lane(task.get_loop())
         return lane.cancel(task)
 
     def report(self, job: Job[Any], progress: Progress) -> None:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_SUCCEEDED = JobStatus.SUCCEEDED
+
 
 class Meeting:
     """Where those who wait for one job meet it; made only when somebody does.
@@ -78,6 +80,7 @@ class LazyFuture(Future[T]):
 
     name: str
     _keeper: Core
+    _result: T
     _settled: bool
     _status: JobStatus | None
     _started: float | None
@@ -110,9 +113,9 @@ class LazyFuture(Future[T]):
         try:
             if not self._settled:
                 self._wait(timeout, "result()")
-            if self._exception is None:
-                self._raise_if_cancelled()
-                return self._result  # type: ignore[return-value]  # there is one
+            if self._status is _SUCCEEDED:
+                return self._result
+            self._raise_if_cancelled()
             raise self._untraced()
         finally:
             self = None  # type: ignore[assignment]  # the raised traceback refers to this frame
@@ -128,6 +131,8 @@ class LazyFuture(Future[T]):
         try:
             if not self._settled:
                 yield from self._wait_on_loop()
+            if self._status is _SUCCEEDED:
+                return self._result
             asyncio = sys.modules.get("asyncio")
             if asyncio is not None and issubclass(type(self._exception), asyncio.CancelledError):
                 # Raised here it would look like the cancellation of whoever awaits.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from contextvars import Context, ContextVar, copy_context
 from datetime import UTC, datetime
 from threading import get_ident
@@ -182,6 +182,13 @@ class Job(LazyFuture[T]):
         False, and `check_cancelled()` raises within it. False, too, once it has ended.
         """
         return self._keeper.cancel(self)
+
+    def _start(self) -> Coroutine[Any, Any, None]:
+        """Its body, as what runs on an event loop."""
+        return self._keeper.drive(self)
+
+    def _lost(self, exc: BaseException | None) -> None:
+        self._keeper.lose(self, exc)
 
     def _call_back(self, callbacks: Iterable[Callable[[Any], object]]) -> None:
         before, self._on = self._on, get_ident()  # so that it is known to be inside the job

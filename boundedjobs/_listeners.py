@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
+from contextvars import Context
 from typing import Any
 
 from boundedjobs._callables import Kind, close_coroutine, kind_of, shown
@@ -54,7 +55,7 @@ class Calls:
         self, event: JobEvent, listeners: Iterable[Listener], on_error: Callable[..., None]
     ) -> None:
         self.event = event
-        self.errand: Any = None  # what awaits them
+        self.errand: Listening | None = None  # what awaits them
         self.heard: Latch | None = None  # set when all has been awaited
         self.heard_by: int | None = None  # the thread that waits for that
         self.returned: list[tuple[Listener, Awaitable[Any]]] = []  # by what looked sync: a lambda
@@ -92,6 +93,22 @@ class Calls:
     def _forget(self) -> None:
         """The next one has had its call: not before, or a Ctrl-C could lose it."""
         del (self.returned or self._async)[:1]  # none if all were lost meanwhile
+
+
+class Listening:
+    """What runs on an event loop to await the calls of one event."""
+
+    __slots__ = ("_context", "_lost", "_start")
+
+    def __init__(
+        self,
+        start: Callable[[], Coroutine[Any, Any, None]],
+        context: Context,
+        lost: Callable[[BaseException | None], None],
+    ) -> None:
+        self._start = start
+        self._context = context
+        self._lost = lost
 
 
 def _checked(parameter: str, given: Listener | Iterable[Listener] | None) -> Hearers:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 from boundedjobs._callables import must_be_awaited
 from boundedjobs._ending import Ending
 from boundedjobs._event import JobEvent
-from boundedjobs._here import importing, running_loop, running_task
+from boundedjobs._here import running_loop, running_task
 from boundedjobs._job import Job, current
 from boundedjobs._latch import Latch
-from boundedjobs._listeners import Calls
+from boundedjobs._listeners import Calls, Listening
 from boundedjobs._status import FINAL, JobStatus
 
 if TYPE_CHECKING:
@@ -107,9 +107,6 @@ class Telling(Ending):
 
     def _call_async(self, job: Job[Any], calls: Calls) -> None:
         """Have the rest awaited on an event loop, then go on. Can be done again."""
-        with importing:
-            from boundedjobs._lanes._loops import Errand
-
         begun: list[Task[Any] | None] = []
         gone_on: list[bool] = []
 
@@ -151,8 +148,8 @@ class Telling(Ending):
             return
         with self.lock:
             if calls.errand is None:
-                calls.errand = Errand(listen, context.copy(), lost)
-            self.lane(self.home, job._loop).put(calls.errand)
+                calls.errand = Listening(listen, context.copy(), lost)
+            self.lane(self.home or job._loop).put(calls.errand)
         self.carry_out()
 
     def resume(self, job: Job[Any]) -> None:

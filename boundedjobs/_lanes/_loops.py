@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections import deque
-from collections.abc import Callable, Coroutine
-from contextlib import suppress
+from collections.abc import Coroutine, Generator
 from contextvars import Context
 from threading import Thread, current_thread, get_ident
-from typing import TYPE_CHECKING, Any, NamedTuple
+from types import coroutine
+from typing import TYPE_CHECKING, Any, Protocol
 
 from boundedjobs._callables import close_coroutine
 from boundedjobs._failure import attempt, call
@@ -22,12 +22,21 @@ if TYPE_CHECKING:
     from boundedjobs._todo import Todo
 
 
-class Errand(NamedTuple):
-    """A coroutine to be run on a loop. Either it runs to its end, or `lost` is called."""
+class Errand(Protocol):
+    """What is run on a loop: a job, or the async listeners of one.
 
-    start: Callable[[], Coroutine[Any, Any, None]]
-    context: Context
-    lost: Callable[[BaseException | None], None]
+    Either the coroutine that `_start` makes runs to its end, or `_lost` is called.
+    """
+
+    @property
+    def _context(self) -> Context | None: ...
+    def _start(self) -> Coroutine[Any, Any, None]: ...
+    def _lost(self, exc: BaseException | None) -> None: ...
+
+
+@coroutine
+def _pause() -> Generator[None, None, None]:
+    yield
 
 
 class LoopLane:
@@ -40,7 +49,7 @@ class LoopLane:
         # Guarded by the lock. An event loop keeps only weak references to its tasks: what runs
         # is kept here, and the lanes by the finalizer of their runner.
         self._inbox: deque[Errand] = deque()
-        self._tasks: dict[asyncio.Task[None], Errand] = {}
+        self._tasks: dict[Errand, asyncio.Task[None]] = {}
         self._waking = False
         self.gone = False
         self._guard: AsyncGenerator[None, None] | None = None  # of the loop's own thread only
@@ -77,12 +86,12 @@ class LoopLane:
         with self._lock:
             self.gone = True
             self._waking = False
-            errands = [*self._inbox, *self._tasks.values()]
-            tasks = list(self._tasks)
+            errands = [*self._inbox, *self._tasks]
+            tasks = list(self._tasks.values())
             self._inbox.clear()
             self._tasks.clear()
         for errand in errands:
-            errand.lost(exc)
+            errand._lost(exc)
         for task in tasks:
             if self.loop is None or not self.loop.is_running():
                 # Its job has had its end: no word of a pending task that is destroyed.
@@ -119,31 +128,46 @@ class LoopLane:
 
     def _begin(self, errand: Errand) -> None:
         assert self.loop is not None
-        coroutine = errand.start()
+        coroutine = self._attend(errand)
         try:
-            task = self.loop.create_task(coroutine, context=errand.context)
-            self._tasks[task] = errand
-            task.add_done_callback(self._forget)
+            coroutine.send(None)
+            task = self.loop.create_task(coroutine, context=errand._context)
+            if not task.done():  # as an eager one may be
+                self._tasks[errand] = task
         except BaseException as exc:
-            coroutine.close()
             self._done_with(errand)
-            errand.lost(exc)
+            errand._lost(exc)
+            coroutine.close()
             if not isinstance(exc, Exception):
                 raise
         else:
             self._done_with(errand)
 
-    def _done_with(self, errand: Errand) -> None:
-        with self._lock, suppress(ValueError):  # the lane may have been abandoned meanwhile
-            self._inbox.remove(errand)
+    async def _attend(self, errand: Errand) -> None:
+        """Run an errand, or say that it is lost.
 
-    def _forget(self, task: asyncio.Task[None]) -> None:
-        errand = self._tasks.pop(task, None)
-        if errand is None:
-            return
-        exc = None if task.cancelled() else task.exception()
-        if task.cancelled() or exc is not None:  # before its first line, or by a Ctrl-C
-            errand.lost(exc)
+        The coroutine has begun before it is made a task: so it hears, too, that the task is
+        cancelled before its first step. A callback of the task would cost as much as the task.
+        """
+        try:
+            await _pause()
+            await errand._start()
+        except BaseException as exc:
+            is_torn_down = isinstance(exc, asyncio.CancelledError | GeneratorExit)
+            errand._lost(None if is_torn_down else exc)
+            if not isinstance(exc, Exception):
+                raise
+        finally:
+            self._forget(errand)
+
+    def _done_with(self, errand: Errand) -> None:
+        try:  # noqa: SIM105 - suppress() costs as much as all else that is done here
+            self._inbox.remove(errand)
+        except ValueError:
+            pass  # the lane has been abandoned meanwhile
+
+    def _forget(self, errand: Errand) -> None:
+        self._tasks.pop(errand, None)
 
     def _watch(self) -> None:
         """Be told when the loop ends.
@@ -230,8 +254,8 @@ class PrivateLane(LoopLane):
         self._see_to_inbox()
         await stop.wait()
 
-    def _forget(self, task: asyncio.Task[None]) -> None:
-        super()._forget(task)
+    def _forget(self, errand: Errand) -> None:
+        super()._forget(errand)
         with self._lock:  # in one step with the decision: nothing is put here any more
             if self._until_idle and not self._tasks and not self._inbox:
                 self.stop()
@@ -273,6 +297,10 @@ class Loops:
         for lane in [*self._lanes.values(), self._private]:
             if lane is not None:
                 lane.mend()
+
+    def are_only(self, loop: asyncio.AbstractEventLoop | None) -> bool:
+        """Whether there is no lane of another loop that could have gone."""
+        return len(self._lanes) == (loop in self._lanes)
 
     def reap(self, *, stopped: bool = False) -> None:
         """Abandon the lanes of loops that are closed, or have `stopped`."""
