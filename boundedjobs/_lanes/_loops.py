@@ -159,6 +159,7 @@ class LoopLane:
                 raise
         finally:
             self._forget(errand)
+            del errand  # a traceback of the body leads to this frame
 
     def _done_with(self, errand: Errand) -> None:
         try:  # noqa: SIM105 - suppress() costs as much as all else that is done here
@@ -168,6 +169,10 @@ class LoopLane:
 
     def _forget(self, errand: Errand) -> None:
         self._tasks.pop(errand, None)
+        if not self._tasks and self.loop is not None:
+            # One more turn: an idle loop keeps the timers that were cancelled in this one, and
+            # they keep the contexts, and so the jobs, that they were set in.
+            attempt(self.loop.call_soon, int)
 
     def _watch(self) -> None:
         """Be told when the loop ends.
