@@ -68,9 +68,10 @@ class Core(Bodies):
                         admission.pending[job] = None
                     job._status = _PENDING
                     job._steps = steps
+            verdict = _ACCEPTED
             if not accepted:
-                return self._submit_slowly(job, may_wait=may_wait)
-            if steps:
+                verdict = self._submit_slowly(job, may_wait=may_wait)
+            elif steps:
                 self.tell(job)
             elif len(admission.running) < limit:
                 self.start()
@@ -78,10 +79,10 @@ class Core(Bodies):
                 self.reap()  # a loop that is gone may hold its slot
             if self.todo.added or self.todo.deferred:
                 self.carry_out()
-            return _ACCEPTED
         except BaseException:
             self._mend_job(job)
             raise
+        return verdict
 
     def _mending(self, job: Job[Any], step: Callable[..., T], *args: Any, **kwargs: Any) -> T:
         """Take a step for a caller; take up what a Ctrl-C cuts off."""
