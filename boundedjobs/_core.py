@@ -248,8 +248,9 @@ class Core(Bodies):
 
     def end_wait(self, token: object) -> None:
         """A wait has ended, or could not begin."""
-        with self.lock:
-            self.waits.end(token)
+        if self.waits.is_begun(token):
+            with self.lock:
+                self.waits.end(token)
 
     def needs(self, loop: AbstractEventLoop) -> bool:
         """Whether a job can't end while the thread of `loop` waits."""

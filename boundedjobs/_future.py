@@ -5,12 +5,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, InvalidStateError
-from contextlib import contextmanager, suppress
 from threading import Condition, get_ident
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from boundedjobs._failure import call, set_trace
+from boundedjobs._here import running_loop
 from boundedjobs._latch import Latch
 from boundedjobs._log import log_callback_error
 from boundedjobs._status import JobStatus
@@ -25,35 +25,48 @@ _SUCCEEDED = JobStatus.SUCCEEDED
 
 
 class Meeting:
-    """Where those who wait for one job meet it; made only when somebody does.
+    """Where those who wait for one job meet it; made only when somebody does."""
 
-    `callbacks` and `caller` are guarded by the runner's lock, the others by `condition`.
-    """
-
-    __slots__ = ("callbacks", "caller", "condition", "is_telling", "told", "uncalled", "waiters")
+    __slots__ = (
+        "callbacks",
+        "caller",
+        "condition",
+        "is_telling",
+        "sleepers",
+        "told",
+        "uncalled",
+        "waiters",
+    )
 
     def __init__(self) -> None:
-        self.condition = Condition()
-        self.waiters: list[Any] = []
-        self.is_telling = False
-        self.told: set[int] = set()  # the ids of waiters: a handle that is kept must not keep them
+        # Guarded by the runner's lock.
+        self.sleepers: dict[Latch | Alarm, None] = {}  # in `result()` and `await`
         self.callbacks: list[Callable[[Any], object]] = []
         # Those still to be called. It is kept, so that what it has given has been called.
         self.uncalled: Iterator[Callable[[Any], object]] | None = None
-        self.caller: int | None = None  # the thread that makes those
+        self.caller: int | None = None  # the thread that calls them
+        # Of concurrent.futures: made when it asks, and what it guards.
+        self.condition: Condition | None = None
+        self.waiters: list[Any] = []
+        self.is_telling = False
+        self.told: set[int] = set()  # the ids of waiters: a handle that is kept must not keep them
 
 
 class Alarm:
-    """Wakes a task that awaits: a waiter, as `concurrent.futures.wait` has them."""
+    """Wakes a task that awaits."""
 
-    def __init__(self, loop: Any) -> None:
-        self._loop = loop
-        self.rings = loop.create_future()
+    def __init__(self) -> None:
+        from asyncio import get_running_loop
 
-    def add_result(self, _future: object) -> None:
-        call(self._loop.call_soon_threadsafe, (self._ring,), {})  # the loop may be closed
+        self._loop = get_running_loop()
+        self.rings = self._loop.create_future()
 
-    add_exception = add_cancelled = add_result
+    def set(self) -> None:
+        """Let the task go on. May be done again, and from any thread."""
+        if running_loop() is self._loop:
+            self._ring()
+        else:
+            call(self._loop.call_soon_threadsafe, (self._ring,), {})  # the loop may be closed
 
     def _ring(self) -> None:
         if not self.rings.done():
@@ -146,27 +159,31 @@ class LazyFuture(Future[T]):
 
         What `fn` raises is logged. It runs where the job ends, and is inside the job.
         """
-        meeting = self._meet()
         with self._keeper.lock:
             if not self._settled:
-                meeting.callbacks.append(fn)
+                self._meet().callbacks.append(fn)
                 return
         self._call_back([fn])
 
     def _settle(self, meeting: Meeting) -> None:
         """Make the future done, wake who waits, call back. What is cut off is done by the next."""
-        with meeting.condition:
-            with self._keeper.lock:
+        if meeting.condition is not None:
+            with meeting.condition:
                 self._settled = True
-                meeting.caller = meeting.caller or get_ident()
-                uncalled = meeting.uncalled = meeting.uncalled or iter(meeting.callbacks)
-            self._tell_waiters(meeting)
+                self._tell_waiters(meeting, meeting.condition)
+        with self._keeper.lock:
+            self._settled = True
+            sleepers = [*meeting.sleepers]
+            meeting.caller = meeting.caller or get_ident()
+            uncalled = meeting.uncalled = meeting.uncalled or iter(meeting.callbacks)
+        for sleeper in sleepers:
+            sleeper.set()
         if meeting.caller == get_ident():
             self._call_back(uncalled)
             meeting.callbacks = []
             meeting.uncalled = None
 
-    def _tell_waiters(self, meeting: Meeting) -> None:
+    def _tell_waiters(self, meeting: Meeting, condition: Condition) -> None:
         again, meeting.is_telling = meeting.is_telling, True
         for waiter in meeting.waiters:
             if again and (
@@ -180,7 +197,7 @@ class LazyFuture(Future[T]):
             else:
                 waiter.add_result(self)
             meeting.told.add(id(waiter))
-        meeting.condition.notify_all()
+        condition.notify_all()
 
     def _call_back(self, callbacks: Iterable[Callable[[Any], object]]) -> None:
         for fn in callbacks:
@@ -200,40 +217,43 @@ class LazyFuture(Future[T]):
             raise JobCancelled(f"job {self.name!r} was cancelled")
 
     def _meet(self) -> Meeting:
-        with self._keeper.lock:
-            if self._meeting is None:
-                self._meeting = Meeting()
-            return self._meeting
+        """Where to meet it. Under the lock."""
+        if self._meeting is None:
+            self._meeting = Meeting()
+        return self._meeting
 
     def _wait(self, timeout: float | None, form: str) -> None:
         self._keeper.reap()
         latch = Latch()
-        with self._waiting(latch, form if timeout is None else None):
-            if not self._settled and not latch.wait(timeout) and not self._settled:
+        try:
+            is_waiting = self._join(latch, form if timeout is None else None)
+            if is_waiting and not latch.wait(timeout) and not self._settled:
                 raise TimeoutError
+        finally:
+            self._leave(latch)
 
     def _wait_on_loop(self) -> Generator[Any, None, None]:
-        from asyncio import get_running_loop
-
-        alarm = Alarm(get_running_loop())
-        with self._waiting(alarm, "await"):
-            if not self._settled:
-                yield from alarm.rings
-
-    @contextmanager
-    def _waiting(self, waiter: Latch | Alarm, form: str | None) -> Iterator[None]:
-        """Have a waiter told when the future is done; `form` is the name of an endless wait."""
-        meeting = self._meet()
+        alarm = Alarm()
         try:
-            if form is not None:
-                self._keeper.begin_wait(waiter, self, form)
-            with meeting.condition:
-                meeting.waiters.append(waiter)
-            yield
+            if self._join(alarm, "await"):
+                yield from alarm.rings
         finally:
-            self._keeper.end_wait(waiter)
-            with meeting.condition, suppress(ValueError):
-                meeting.waiters.remove(waiter)
+            self._leave(alarm)
+
+    def _join(self, sleeper: Latch | Alarm, form: str | None) -> bool:
+        """Have it woken when the future is done; `form` is the name of an endless wait."""
+        if form is not None:
+            self._keeper.begin_wait(sleeper, self, form)
+        with self._keeper.lock:
+            if not self._settled:
+                self._meet().sleepers[sleeper] = None
+            return not self._settled
+
+    def _leave(self, sleeper: Latch | Alarm) -> None:
+        self._keeper.end_wait(sleeper)
+        with self._keeper.lock:
+            if self._meeting is not None:
+                self._meeting.sleepers.pop(sleeper, None)
 
     # What concurrent.futures and asyncio look at in a future that is not their own.
 
@@ -255,11 +275,16 @@ class LazyFuture(Future[T]):
 
         @property
         def _condition(self) -> Condition:
-            return self._meet().condition
+            with self._keeper.lock:
+                meeting = self._meet()
+                if meeting.condition is None:
+                    meeting.condition = Condition()
+                return meeting.condition
 
         @property
         def _waiters(self) -> list[Any]:
-            return self._meet().waiters
+            with self._keeper.lock:
+                return self._meet().waiters
 
     def set_running_or_notify_cancel(self) -> NoReturn:
         """Not for callers: the runner alone starts its jobs."""

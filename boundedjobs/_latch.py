@@ -26,12 +26,6 @@ class Latch:
         with suppress(RuntimeError):  # nobody holds it: it was set before
             self._lock.release()
 
-    def add_result(self, _future: object) -> None:
-        """Be told that a future is done: a waiter, as `concurrent.futures.wait` has them."""
-        self.set()
-
-    add_exception = add_cancelled = add_result
-
     def wait(self, timeout: float | None = None) -> bool:
         """Wait up to `timeout` seconds until it is set; return whether it is."""
         seconds = -1 if timeout is None else min(max(0.0, timeout), TIMEOUT_MAX)

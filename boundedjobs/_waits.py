@@ -69,6 +69,10 @@ class Waits:
             if w.waiter is not None
         )
 
+    def is_begun(self, token: object) -> bool:
+        """Whether this wait has been noted: asked by who waits, without the lock."""
+        return token in self._begun
+
     def end(self, token: object) -> None:
         """A wait is over, or could not begin."""
         self._begun.pop(token, None)
