@@ -140,9 +140,7 @@ class Bodies(Telling):
                     break
         return cancelled
 
-    def _succeeded(
-        self, job: Job[Any], result: object, *, worker: bool = False
-    ) -> Job[Any] | None:
+    def _succeeded(self, job: Job[Any], result: object, *, worker: bool = False) -> Job[Any] | None:
         """The body of a job has returned."""
         moment = monotonic()
         me = get_ident()

@@ -44,13 +44,19 @@ class Core(Bodies):
             self.put_off(self._submit_late, job)
             return _ACCEPTED
         try:
-            admission, limit, most = self.admission, self.admission.limit, self.admission.max_pending
-            steps = job._steps
+            admission, limit, most = (
+                self.admission,
+                self.admission.limit,
+                self.admission.max_pending,
+            )
+            steps, threads, worker = job._steps, self.threads, None
             if job._listeners.on_status:
                 steps = ((None, _PENDING, job._submitted, job._submitted_at, None, None),)
                 job._teller = get_ident()  # of PENDING, and of all that comes before it is heard
             unprepared = NO_LATE_THREADS and not self.is_prepared(job)
-            with self.lock:  # a quick one: what `admission.submit` and `place` decide, without a call
+            with (
+                self.lock
+            ):  # a quick one: what `admission.submit` and `place` decide, without a call
                 accepted = not (
                     admission.closed
                     or admission.outside
@@ -64,12 +70,23 @@ class Core(Bodies):
                 if accepted:
                     if steps:
                         admission.arriving[job] = None
+                    elif (
+                        threads.spare > 0
+                        and not job._is_async
+                        and not admission.pending
+                        and len(admission.running) < limit
+                    ):
+                        admission.running[job] = None  # nobody waits where there is a free slot
+                        threads.spare -= 1
+                        worker = threads.ready
                     else:
                         admission.pending[job] = None
                     job._status = _PENDING
                     job._steps = steps
             verdict = _ACCEPTED
-            if not accepted:
+            if worker is not None:
+                worker.put(job)
+            elif not accepted:
                 verdict = self._submit_slowly(job, may_wait=may_wait)
             elif steps:
                 self.tell(job)

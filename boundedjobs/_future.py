@@ -25,28 +25,26 @@ _SUCCEEDED = JobStatus.SUCCEEDED
 
 
 class Meeting:
-    """Where those who wait for one job meet it; made only when somebody does."""
+    """Where those who wait for one job meet it, made only when somebody does. Under the lock."""
 
-    __slots__ = (
-        "callbacks",
-        "caller",
-        "condition",
-        "is_telling",
-        "sleepers",
-        "told",
-        "uncalled",
-        "waiters",
-    )
+    __slots__ = ("callbacks", "caller", "crowd", "sleepers", "uncalled")
 
     def __init__(self) -> None:
-        # Guarded by the runner's lock.
         self.sleepers: dict[Latch | Alarm, None] = {}  # in `result()` and `await`
         self.callbacks: list[Callable[[Any], object]] = []
         # Those still to be called. It is kept, so that what it has given has been called.
         self.uncalled: Iterator[Callable[[Any], object]] | None = None
         self.caller: int | None = None  # the thread that calls them
-        # Of concurrent.futures: made when it asks, and what it guards.
-        self.condition: Condition | None = None
+        self.crowd: Crowd | None = None
+
+
+class Crowd:
+    """Those who wait as concurrent.futures has it: made when it asks, guarded by `condition`."""
+
+    __slots__ = ("condition", "is_telling", "told", "waiters")
+
+    def __init__(self) -> None:
+        self.condition = Condition()
         self.waiters: list[Any] = []
         self.is_telling = False
         self.told: set[int] = set()  # the ids of waiters: a handle that is kept must not keep them
@@ -167,27 +165,29 @@ class LazyFuture(Future[T]):
 
     def _settle(self, meeting: Meeting) -> None:
         """Make the future done, wake who waits, call back. What is cut off is done by the next."""
-        if meeting.condition is not None:
-            with meeting.condition:
+        crowd = meeting.crowd
+        if crowd is not None:
+            with crowd.condition:
                 self._settled = True
-                self._tell_waiters(meeting, meeting.condition)
+                self._tell_waiters(crowd)
         with self._keeper.lock:
             self._settled = True
-            sleepers = [*meeting.sleepers]
-            meeting.caller = meeting.caller or get_ident()
-            uncalled = meeting.uncalled = meeting.uncalled or iter(meeting.callbacks)
+            sleepers, uncalled = [*meeting.sleepers], None
+            if meeting.callbacks:
+                meeting.caller = meeting.caller or get_ident()
+                uncalled = meeting.uncalled = meeting.uncalled or iter(meeting.callbacks)
         for sleeper in sleepers:
             sleeper.set()
-        if meeting.caller == get_ident():
+        if uncalled is not None and meeting.caller == get_ident():
             self._call_back(uncalled)
             meeting.callbacks = []
             meeting.uncalled = None
 
-    def _tell_waiters(self, meeting: Meeting, condition: Condition) -> None:
-        again, meeting.is_telling = meeting.is_telling, True
-        for waiter in meeting.waiters:
+    def _tell_waiters(self, crowd: Crowd) -> None:
+        again, crowd.is_telling = crowd.is_telling, True
+        for waiter in crowd.waiters:
             if again and (
-                id(waiter) in meeting.told or self in getattr(waiter, "finished_futures", ())
+                id(waiter) in crowd.told or self in getattr(waiter, "finished_futures", ())
             ):
                 continue  # to be told twice is the end of `as_completed`
             if self._status is JobStatus.CANCELLED:
@@ -196,8 +196,8 @@ class LazyFuture(Future[T]):
                 waiter.add_exception(self)
             else:
                 waiter.add_result(self)
-            meeting.told.add(id(waiter))
-        condition.notify_all()
+            crowd.told.add(id(waiter))
+        crowd.condition.notify_all()
 
     def _call_back(self, callbacks: Iterable[Callable[[Any], object]]) -> None:
         for fn in callbacks:
@@ -275,16 +275,18 @@ class LazyFuture(Future[T]):
 
         @property
         def _condition(self) -> Condition:
-            with self._keeper.lock:
-                meeting = self._meet()
-                if meeting.condition is None:
-                    meeting.condition = Condition()
-                return meeting.condition
+            return self._crowd().condition
 
         @property
         def _waiters(self) -> list[Any]:
-            with self._keeper.lock:
-                return self._meet().waiters
+            return self._crowd().waiters
+
+    def _crowd(self) -> Crowd:
+        with self._keeper.lock:
+            meeting = self._meet()
+            if meeting.crowd is None:
+                meeting.crowd = Crowd()
+            return meeting.crowd
 
     def set_running_or_notify_cancel(self) -> NoReturn:
         """Not for callers: the runner alone starts its jobs."""

@@ -71,6 +71,7 @@ class Job(LazyFuture[T]):
     # What few jobs need is no slot, but set when it is needed.
     _asked: bool = False  # to stop
     _awaitable: Awaitable[Any] | None = None  # what a sync body has returned
+
     def __init__(
         self,
         keeper: Core,

@@ -53,21 +53,21 @@ class ThreadLane:
         self._todo = todo
         self._lock = todo.lock
         self._started = 0
-        # Guarded by the lock. `_spare` is the workers that wait at `_ready` less the jobs
+        # Guarded by the lock. `spare` is the workers that wait at `ready` less the jobs
         # that lie there; below zero, a worker that is busy now will find a job there. After
         # a Ctrl-C it may be too low, which costs a thread, and never too high, which would
         # leave a job to a worker that is not there.
         self.workers: dict[Worker, None] = {}
         self.leaving: dict[Worker, None] = {}  # these take no more jobs
-        self._spare = 0
-        self._ready: SimpleQueue[Job[Any] | None] = SimpleQueue()
+        self.spare = 0
+        self.ready: SimpleQueue[Job[Any] | None] = SimpleQueue()
         self._dismissed = False
 
     def put(self, job: Job[Any]) -> None:
         """Have a worker run `job`. Under the lock."""
-        if self._spare > 0 or len(self.workers) >= self.limit:
-            self._spare -= 1
-            self._ready.put(job)
+        if self.spare > 0 or len(self.workers) >= self.limit:
+            self.spare -= 1
+            self.ready.put(job)
             return
         self._add(job)
 
@@ -107,9 +107,9 @@ class ThreadLane:
         if exc is not None:
             with self._lock:
                 self.leave(worker)
-                if job is None and not self.workers and self._spare < 0:
-                    self._spare += 1  # one was put for it meanwhile
-                    job = self._ready.get_nowait()
+                if job is None and not self.workers and self.spare < 0:
+                    self.spare += 1  # one was put for it meanwhile
+                    job = self.ready.get_nowait()
             if job is not None:
                 job._keeper.lose(job, exc)
 
@@ -117,14 +117,14 @@ class ThreadLane:
         """Wait, as a worker, for a job; None: leave."""
         while True:
             with self._lock:
-                self._spare += 1
-                ready = self._ready
+                self.spare += 1
+                ready = self.ready
             job = ready.get()
             if job is not None:
                 return job
             ready.put(None)  # for the next one
             with self._lock:
-                if ready is self._ready:  # else the runner has been opened anew
+                if ready is self.ready:  # else the runner has been opened anew
                     # In one step with the decision: no job is left to one that leaves.
                     self.leaving[worker] = self.workers.pop(worker, None)
                     return None
@@ -140,11 +140,11 @@ class ThreadLane:
         with self._lock:
             if not self._dismissed:
                 self._dismissed = True
-                self._ready.put(None)
+                self.ready.put(None)
 
     def recall(self) -> None:
         """Take work again, with workers that have not left yet or new ones. Under the lock."""
         if self._dismissed:
             self._dismissed = False
-            self._ready = SimpleQueue()
-            self._spare = 0
+            self.ready = SimpleQueue()
+            self.spare = 0
