@@ -48,9 +48,12 @@ class Bodies(Telling):
             job, following = following, None
 
     def _run(self, job: Job[Any], me: int) -> Job[Any] | None:
-        current.set(job)
         job._on = me
-        if job._steps:
+        if not job._steps:
+            current.set(job)
+        else:
+            if current.get(None) is not job:  # it mostly is, since PENDING was heard
+                current.set(job)
             self.tell(job, worker=True)
         if job._status is not _RUNNING:  # interrupted while its listeners heard
             return self.ended_late(job, None, None, worker=True)

@@ -63,7 +63,13 @@ class Telling(Ending):
                 self._call_async(job, calls)
                 calls.heard.wait()
                 job._teller = me
-            mine = self._heard(job, event, worker=worker) or mine
+            status = event._step[1]
+            if status is _RUNNING or status is _PENDING:
+                self._heard(job, event)
+            else:
+                mine = self.settle(job, worker=worker, heard=event)
+            if calls is not None:
+                calls.errand = event._calls = None  # these refer to each other
             if job._teller is not me:
                 break  # all is told; or the rest is, where the job runs now
         return mine
@@ -169,37 +175,33 @@ class Telling(Ending):
         self.carry_out()
 
     def _go_on(self, job: Job[Any], calls: Calls) -> None:
-        teller = job._teller
-        self._heard(job, calls.event, worker=False)
+        event, teller = calls.event, job._teller
+        if event.status in FINAL:
+            self.settle(job, heard=event)
+        else:
+            self._heard(job, event)
+        calls.errand = event._calls = None  # these refer to each other
         if teller is not None and job._teller is teller:
             job._teller = get_ident()
             self.tell(job)
 
-    def _heard(self, job: Job[Any], event: JobEvent, *, worker: bool) -> Job[Any] | None:
-        """All have heard an event; what it stood in the way of follows."""
-        status = event._step[1]
-        if status is not _PENDING and status is not _RUNNING:
-            mine = self.settle(job, worker=worker, heard=event)
-        else:
-            mine, admission = None, self.admission
-            told = None
-            is_placed = False
-            with self.lock:  # a quick one
-                if job._event is event:
-                    job._event = None
-                    job._steps = job._steps[1:]
-                if not job._steps:
-                    job._teller = None
-                    told, job._on_told = job._on_told, None
-                if status is _PENDING and job in admission.arriving:
-                    admission.pending[job] = None
-                    del admission.arriving[job]
-                    is_placed = True
-            if told is not None:
-                told()
-            if is_placed and len(admission.running) < admission.limit:
-                self.start()
-        if event._calls is not None:
-            event._calls.errand = None  # it refers to the calls
-            event._calls = None
-        return mine
+    def _heard(self, job: Job[Any], event: JobEvent) -> None:
+        """All have heard an event that is not the last; what it stood in the way of follows."""
+        admission = self.admission
+        told = None
+        is_placed = False
+        with self.lock:  # a quick one
+            if job._event is event:
+                job._event = None
+                job._steps = job._steps[1:]
+            if not job._steps:
+                job._teller = None
+                told, job._on_told = job._on_told, None
+            if job in admission.arriving and event._step[1] is _PENDING:
+                admission.pending[job] = None
+                del admission.arriving[job]
+                is_placed = True
+        if told is not None:
+            told()
+        if is_placed and len(admission.running) < admission.limit:
+            self.start()
