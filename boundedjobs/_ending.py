@@ -1,0 +1,133 @@
+"""How a job comes to its end: the slot goes on to the next, and who waits for it wakes."""
+
+from __future__ import annotations
+
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from boundedjobs._book import Book
+from boundedjobs._job import Job
+from boundedjobs._log import log_late
+from boundedjobs._status import JobStatus
+
+if TYPE_CHECKING:
+    from boundedjobs._event import JobEvent
+
+# An attribute of an enum is looked up anew each time, which costs as much as a call.
+_PENDING, _RUNNING, _SUCCEEDED = JobStatus.PENDING, JobStatus.RUNNING, JobStatus.SUCCEEDED
+
+
+class Ending(Book):
+    """Ends jobs of which all is heard, and starts those that have waited for that."""
+
+    def start(self) -> None:
+        """Hand free slots to those who wait for one."""
+        with self.lock:
+            self.hand_over(self.admission.start())
+        if self.todo.added or self.todo.deferred:
+            self.carry_out()
+
+    def settle(
+        self,
+        job: Job[Any],
+        *,
+        worker: bool = False,
+        heard: JobEvent | None = None,
+        returned: bool = False,
+        result: object = None,
+    ) -> Job[Any] | None:
+        """Free the slot, unless the body still runs; make the future done, wake who waits.
+
+        Can be done again. Return the next job of this worker. All have `heard` the event of
+        its end; or, with `returned`, nobody listens and its body has just returned `result`:
+        then all is done in one go.
+        """
+        mine = told = None
+        is_late = False
+        moment = monotonic()
+        admission = self.admission
+        with self.lock:  # nearly always a quick one
+            meeting = job._meeting
+            if returned:
+                job._active = False
+                if job._status is _RUNNING:
+                    job._result = result
+                    job._ended = moment
+                    job._status = _SUCCEEDED
+                else:
+                    is_late = True
+            elif heard is not None and job._event is heard:
+                job._event = job._teller = None
+                job._steps = ()
+                told, job._on_told = job._on_told, None
+            if is_late or job._active:
+                pass
+            elif admission.outside or job not in admission.running:
+                mine = self.hand_over(admission.remove(job), worker=worker)
+            elif meeting is not None and meeting.callbacks:
+                # A worker that has callbacks to call must not keep a job from others meanwhile.
+                self.hand_over(admission.remove(job))
+            else:
+                for mine in admission.pending:  # noqa: B007 - the first of them
+                    break
+                if mine is None:
+                    del admission.running[job]
+                elif mine._is_async == worker or mine._status is not _PENDING:
+                    mine = self.hand_over(admission.remove(job), worker=worker)
+                else:
+                    admission.running[mine] = None
+                    del admission.pending[mine]
+                    del admission.running[job]
+                    if worker:
+                        mine._started = moment
+                        mine._active = True
+                        mine._status = _RUNNING
+                        if mine._listeners.on_status:
+                            mine._steps = ((_PENDING, _RUNNING, moment, None, None, None),)
+                            mine._teller = job._on
+                    else:
+                        self.to_loop(mine)
+                        mine = None
+            if not is_late and (meeting is None or meeting.crowd is None):
+                job._settled = True
+        if is_late:
+            return self.ended_late(job, _SUCCEEDED, None, worker=worker)
+        if told is not None:
+            told()
+        if meeting is not None:
+            job._settle(meeting)
+        if self.ending and job in self.ending:
+            with self.lock:
+                self.ending.pop(job, None)
+                if not job._active:  # the body may have ended since
+                    self.hand_over(admission.remove(job))
+        if not job._active and job._teller is None:
+            job._fn = job._context = job._loop = job._on = job._on_told = None
+        if self.todo.added or self.todo.deferred:
+            self.carry_out()
+        if admission.closed and not admission.pending:
+            self.rest()
+        return mine
+
+    def ended_late(
+        self, job: Job[Any], status: JobStatus | None, exc: BaseException | None, *, worker: bool
+    ) -> Job[Any] | None:
+        """The job had ended before its body has: only the slot is left to be freed."""
+        if status is JobStatus.SUCCEEDED:
+            log_late(job, "returns")
+        elif status is JobStatus.FAILED:
+            log_late(job, f"raises ({type(exc).__name__})")
+        return self.release(job, worker=worker)
+
+    def release(self, job: Job[Any], *, worker: bool = False) -> Job[Any] | None:
+        """Free the slot of a body that is over, if its job has had its end; else that will."""
+        mine = None
+        with self.lock:
+            job._active = False
+            settled = job._settled
+            if settled:
+                mine = self.hand_over(self.admission.remove(job), worker=worker)
+        if settled:
+            job._drop()
+        self.carry_out()
+        return mine
