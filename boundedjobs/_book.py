@@ -29,8 +29,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from boundedjobs._event import JobEvent
-    from boundedjobs._lanes._loops import LoopLane, Loops
+    from boundedjobs._lanes._loops import LoopLane
     from boundedjobs._listeners import Listener
+    from boundedjobs._loops import Loops
 
 
 # An attribute of an enum is looked up anew each time, which costs as much as a call.
@@ -155,7 +156,7 @@ class Book:
         """The lane of a loop; of the private one if there is none."""
         if self.loops is None:
             with importing:
-                from boundedjobs._lanes._loops import Loops
+                from boundedjobs._loops import Loops
 
             self.loops = Loops(self.name, self.todo, last_orders=self.exiting)
             self.finalizers.append(finalize(self, self.loops.stop))

@@ -245,9 +245,18 @@ class PrivateLane(LoopLane):
 
     def _run(self) -> None:
         serving = self._serve()
-        _, exc = call(asyncio.run, (serving,), {})
+        _, exc = call(self._run_loop, (serving,), {})
         serving.close()  # it has not begun if no loop could be made
         self.abandon(exc)
+
+    def _run_loop(self, serving: Coroutine[Any, Any, None]) -> None:
+        with asyncio.Runner() as runner:
+            try:
+                runner.run(serving)
+            finally:
+                # Before what still runs is torn down, and those who wait for it go on: what they
+                # submit then is for another loop.
+                self.gone = True
 
     async def _serve(self) -> None:
         stop = asyncio.Event()
@@ -264,70 +273,3 @@ class PrivateLane(LoopLane):
         with self._lock:  # in one step with the decision: nothing is put here any more
             if self._until_idle and not self._tasks and not self._inbox:
                 self.stop()
-
-
-class Loops:
-    """The lanes of one runner, by their loops: the home loop, a job's own, the private one."""
-
-    def __init__(self, name: str, todo: Todo, *, last_orders: bool) -> None:
-        self._name = name
-        self._todo = todo
-        self._lock = todo.lock
-        self._lanes: dict[asyncio.AbstractEventLoop, LoopLane] = {}
-        self._private: PrivateLane | None = None
-        self._last_orders = last_orders  # a loop that does not run now will not run again
-        self.stopping: Thread | None = None  # of the last private loop, to be joined
-
-    def lane(self, loop: asyncio.AbstractEventLoop | None) -> LoopLane:
-        """The lane of `loop`; of the private one if there is none. Under the lock."""
-        if loop is not None:
-            lane = self._lanes.get(loop)
-            if lane is None:
-                for other in [o for o in self._lanes if o.is_closed()]:
-                    self._todo.add(self._lanes.pop(other).abandon)
-                lane = self._lanes[loop] = LoopLane(loop, self._todo)
-                lane.gone = self._last_orders and not loop.is_running()
-            return lane
-        if self._private is None or self._private.gone:
-            self._private = PrivateLane(self._name, self._todo)
-        return self._private
-
-    @property
-    def private(self) -> asyncio.AbstractEventLoop | None:
-        """The private loop, if it runs."""
-        return None if self._private is None else self._private.loop
-
-    def mend(self) -> None:
-        """Wake again whom a Ctrl-C has kept from being woken. Under the lock."""
-        for lane in [*self._lanes.values(), self._private]:
-            if lane is not None:
-                lane.mend()
-
-    def are_only(self, loop: asyncio.AbstractEventLoop | None) -> bool:
-        """Whether there is no lane of another loop that could have gone."""
-        return len(self._lanes) == (loop in self._lanes)
-
-    def reap(self, *, stopped: bool = False) -> None:
-        """Abandon the lanes of loops that are closed, or have `stopped`."""
-        with self._lock:
-            self._last_orders |= stopped
-            lanes = list(self._lanes.items())
-        for loop, lane in lanes:
-            if loop.is_closed() or (stopped and not loop.is_running()):
-                with self._lock:
-                    self._lanes.pop(loop, None)
-                lane.abandon()
-
-    def detach(self) -> PrivateLane | None:
-        """Put nothing more on the private loop; return its lane, to be stopped. Under the lock."""
-        lane, self._private = self._private, None
-        if lane is not None:
-            self.stopping = lane.thread
-        return lane
-
-    def stop(self) -> None:
-        """Stop the private loop: its runner is gone."""
-        with self._lock:
-            lane = self.detach()
-        if lane is not None:
-            lane.stop()
