@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from threading import get_ident
+from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from boundedjobs._admission import Verdict
@@ -40,7 +41,7 @@ class Core(Bodies):
 
     def submit(self, job: Job[Any], *, may_wait: bool) -> Verdict:
         """Hand a job in; return whether it was accepted, when PENDING has been heard."""
-        if self.todo.is_interrupting():
+        if (self.owns_lock() or self.todo.carrying) and self.todo.is_interrupting():
             self.put_off(self._submit_late, job)
             return _ACCEPTED
         try:
@@ -288,6 +289,7 @@ class Core(Bodies):
         failure = capture(error, "fork")
         for job in jobs:
             if not job._settled:
+                job._ended = monotonic()
                 job._status = JobStatus.INTERRUPTED
                 job._failure, job._exception, job._meeting = failure, error, None
                 job._settled = True

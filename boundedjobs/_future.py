@@ -79,7 +79,6 @@ class LazyFuture(Future[T]):
     """
 
     __slots__ = (
-        "_exception",
         "_keeper",
         "_meeting",
         "_result",
@@ -96,6 +95,8 @@ class LazyFuture(Future[T]):
     _status: JobStatus | None
     _started: float | None
     _meeting: Meeting | None
+    # What few jobs need is no slot, but set when it is needed.
+    _exception: BaseException | None = None
     _trace: TracebackType | None = None  # of the exception, as it was caught
 
     def cancelled(self) -> bool:

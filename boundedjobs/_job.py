@@ -14,7 +14,7 @@ from boundedjobs._failure import Failure
 from boundedjobs._future import LazyFuture
 from boundedjobs._here import running_loop
 from boundedjobs._listeners import Listeners
-from boundedjobs._status import JobStatus
+from boundedjobs._status import FINAL, JobStatus
 from boundedjobs.errors import JobCancelled
 
 if TYPE_CHECKING:
@@ -46,7 +46,6 @@ class Job(LazyFuture[T]):
         "_context",
         "_ended",
         "_event",
-        "_failure",
         "_fn",
         "_is_async",
         "_kwargs",
@@ -71,6 +70,9 @@ class Job(LazyFuture[T]):
     # What few jobs need is no slot, but set when it is needed.
     _asked: bool = False  # to stop
     _awaitable: Awaitable[Any] | None = None  # what a sync body has returned
+    _failure: Failure | None = None
+
+    _ended: float  # set with a final status, and not before
 
     def __init__(
         self,
@@ -103,12 +105,9 @@ class Job(LazyFuture[T]):
         self._on: int | Task[None] | None = None  # the thread or task that the body is on
         self._meeting = None
         self._progress: Progress | None = None
-        self._failure: Failure | None = None
-        self._exception: BaseException | None = None
         self._submitted_at = time()
         self._submitted = monotonic()
         self._started = None
-        self._ended: float | None = None
 
     @property
     def id(self) -> str:
@@ -143,17 +142,17 @@ class Job(LazyFuture[T]):
     @property
     def waited(self) -> float:
         """Seconds from the submission to the start, or to the end or now if it never started."""
-        for moment in (self._started, self._ended):
-            if moment is not None:
-                return moment - self._submitted
-        return monotonic() - self._submitted
+        until = self._started
+        if until is None:
+            until = self._ended if self._status in FINAL else monotonic()
+        return until - self._submitted
 
     @property
     def ran(self) -> float | None:
         """Seconds from the start to the end, or to now; None before the start."""
         if self._started is None:
             return None
-        return (monotonic() if self._ended is None else self._ended) - self._started
+        return (self._ended if self._status in FINAL else monotonic()) - self._started
 
     def report(self, fraction: float, message: str = "") -> None:
         """Say how far the job is; `on_progress` listeners hear it, in order.

@@ -24,14 +24,14 @@ class Todo:
     their order, by one thread at a time. Whoever comes next makes what a Ctrl-C has left.
     """
 
-    __slots__ = ("_carrying", "_catching_up", "_following", "_later", "added", "deferred", "lock")
+    __slots__ = ("_catching_up", "_following", "_later", "added", "carrying", "deferred", "lock")
 
     def __init__(self) -> None:
         # It is re-entrant only so that a call that comes in the midst can be told apart, and
         # put off; no user code runs while it is held.
         self.lock = RLock()
         self.added: deque[Call] = deque()
-        self._carrying: set[int] = set()  # the threads that make the calls that were added
+        self.carrying: set[int] = set()  # the threads that make the calls that were added
         self._later: deque[Call] = deque()
         self._following: set[int] = set()  # the threads that make those
         self.deferred: deque[Call] = deque()
@@ -44,7 +44,7 @@ class Todo:
     def is_interrupting(self) -> bool:
         """Whether this comes in the midst of a step on the same thread."""
         owns: bool = self.lock._is_owned()  # type: ignore[attr-defined]  # as Condition does
-        return owns or (bool(self._carrying) and get_ident() in self._carrying)
+        return owns or (bool(self.carrying) and get_ident() in self.carrying)
 
     def put_off(self, call: Call, carry_out: Call) -> None:
         """Have a call made when the step is over that it came in the midst of."""
@@ -57,20 +57,20 @@ class Todo:
 
     def recover(self) -> None:
         """After a Ctrl-C: this thread is in the midst of nothing any more."""
-        self._carrying.discard(get_ident())
+        self.carrying.discard(get_ident())
         self._following.discard(get_ident())
 
     def carry_out(self) -> None:
         """Make the calls that are to be made."""
         me = get_ident()
         with self.lock:  # until the step is over that a call was put off for
-            outermost = me not in self._carrying
+            outermost = me not in self.carrying
         try:
-            self._carrying.add(me)
+            self.carrying.add(me)
             _make(self.added)
         finally:
             if outermost:
-                self._carrying.discard(me)
+                self.carrying.discard(me)
         if not self.is_interrupting():
             self._follow_up()
             self._catch_up()
@@ -82,7 +82,7 @@ class Todo:
 
     def _follow_up(self) -> None:
         me = get_ident()
-        if me in self._carrying or me in self._following:
+        if me in self.carrying or me in self._following:
             return  # one may lead to the next: a loop, not a recursion
         try:
             self._following.add(me)
