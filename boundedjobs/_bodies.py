@@ -49,12 +49,10 @@ class Bodies(Telling):
 
     def _run(self, job: Job[Any], me: int) -> Job[Any] | None:
         job._on = me
-        if not job._steps:
-            current.set(job)
+        if job._steps:
+            self.tell(job, worker=True)  # PENDING was heard, and so `current` is set
         else:
-            if current.get(None) is not job:  # it mostly is, since PENDING was heard
-                current.set(job)
-            self.tell(job, worker=True)
+            current.set(job)
         if job._status is not _RUNNING:  # interrupted while its listeners heard
             return self.ended_late(job, None, None, worker=True)
         assert job._fn is not None
@@ -87,8 +85,7 @@ class Bodies(Telling):
         cancelled = False
         if job._steps:
             self.tell(job)
-            if job._teller is not None:
-                cancelled = await self._until_told(job)
+            cancelled = await self._until_told(job)
         result, exc = None, None
         awaitable = job._awaitable
         if awaitable is not None:

@@ -46,7 +46,7 @@ class Telling(Ending):
         told, and to be done, follows when they have ended.
         """
         mine, me = None, job._teller
-        while job._steps:
+        while True:
             event = job._event or self._begin_event(job)
             if worker or current.get(None) is job:
                 self._call(event)

@@ -877,3 +877,35 @@ def test_many_threads_that_cancel_the_same_jobs_are_heard_once() -> None:
         gate.open()
     assert heard.statuses("len").count("cancelled") == 200
     assert heard.statuses("len").count("running") == 0
+
+
+def test_a_ctrl_c_in_the_midst_of_cancelling_leaves_what_another_thread_tells_to_it() -> None:
+    heard, gate = Heard(), Gate()
+    body = AsyncGate()
+
+    def held(event: JobEvent) -> None:
+        heard(event)
+        gate()
+
+    with BoundedRunner(1, on_progress=held) as runner:
+        job = runner.submit(body)
+        body.wait_for()
+        telling = Thread(target=job.report, args=(0.5,))
+        telling.start()
+        gate.wait_for()
+        (loop,) = (lane for lane in [getattr(runner, "_core").loops.private])  # noqa: B009
+        go_on = loop.call_soon_threadsafe
+
+        def interrupted(*_: object) -> None:
+            loop.call_soon_threadsafe = go_on
+            raise KeyboardInterrupt
+
+        loop.call_soon_threadsafe = interrupted
+        with pytest.raises(KeyboardInterrupt):
+            job.cancel()
+        gate.open()
+        telling.join(TIMEOUT)
+        assert job.cancel()
+        with pytest.raises(JobCancelled):
+            job.result(TIMEOUT)
+    assert [event.progress.fraction for event in heard.events if event.progress] == [0.5]

@@ -776,6 +776,23 @@ def test_closing_takes_no_longer_with_many_hung_listeners_than_with_one(gate: Ga
     in_thread(lambda: runner.shutdown(timeout=SOON)).result(4)  # 0.8 s for each would be 6.4
 
 
+def test_listeners_that_the_deadline_could_not_wait_for_hear_later(gate: Gate) -> None:
+    """More hang than are waited for; the last to hear hear of jobs that are long done."""
+    listener, body = Held(gate, "interrupted"), Gate()
+    runner = BoundedRunner(1, on_status=listener)
+    jobs = [runner.submit(body) for _ in range(12)]
+    body.wait_for()
+    completed = concurrent.futures.as_completed(jobs, TIMEOUT)
+    in_thread(lambda: runner.shutdown(timeout=0)).result(TIMEOUT)
+    assert set(completed) == set(jobs)  # each once, though each is settled twice
+    gate.open()
+    body.open()
+    for job in jobs:
+        assert isinstance(job.exception(0), JobInterrupted)
+    gate.wait_for(12)
+    assert listener.heard.count("interrupted") == 12
+
+
 def test_an_async_listener_that_never_returns_cannot_hold_up_closing(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

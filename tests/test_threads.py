@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import concurrent.futures
 import gc
 import logging
@@ -507,6 +508,36 @@ def test_a_ctrl_c_while_a_worker_is_started_loses_no_job(
         assert runner.submit(len, "abc").result(TIMEOUT) == 3
         assert len(workers(runner)) == 1
     assert heard.statuses("nothing") == ["pending", "running", "succeeded"]
+
+
+@pytest.mark.parametrize("came_up", [False, True])
+def test_a_ctrl_c_as_a_worker_is_started_on_a_loop_after_an_async_listener_loses_no_job(
+    monkeypatch: pytest.MonkeyPatch, came_up: bool
+) -> None:
+    heard = Heard()
+
+    async def listener(event: JobEvent) -> None:
+        heard(event)
+
+    jobs: list[Job[None]] = []
+    gate = Gate()
+    runner = BoundedRunner(2)
+    runner.submit(gate)  # has the first worker
+    gate.wait_for()
+
+    async def main() -> None:
+        jobs.append(runner.wrap(nothing, on_status=listener)())
+        await asyncio.sleep(TIMEOUT)
+
+    ctrl_c_at_start(monkeypatch, "-1", came_up=came_up)
+    with pytest.raises(KeyboardInterrupt):
+        asyncio.run(main())
+    assert jobs[0].result(TIMEOUT) is None
+    gate.open()
+    runner.shutdown()
+    # What came when the loop had ended could not be heard there: that is counted.
+    statuses = ["pending", "running", "succeeded"]
+    assert heard.statuses() == statuses[: len(statuses) - runner.listener_errors]
 
 
 @pytest.mark.parametrize("came_up", [False, True])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections import deque
 from collections.abc import Coroutine, Generator
 from contextvars import Context
 from threading import Thread, current_thread, get_ident
@@ -48,7 +47,7 @@ class LoopLane:
         self._lock = todo.lock
         # Guarded by the lock. An event loop keeps only weak references to its tasks: what runs
         # is kept here, and the lanes by the finalizer of their runner.
-        self._inbox: deque[Errand] = deque()
+        self._inbox: dict[Errand, None] = {}
         self._tasks: dict[Errand, asyncio.Task[None]] = {}
         self._waking = False
         self.gone = False
@@ -60,7 +59,7 @@ class LoopLane:
 
     def put(self, errand: Errand) -> None:
         """Run an errand on the loop. Under the lock."""
-        self._inbox.append(errand)
+        self._inbox[errand] = None
         if not self._waking:
             self._waking = True
             self._todo.add(self.wake)
@@ -155,17 +154,13 @@ class LoopLane:
         except BaseException as exc:
             is_torn_down = isinstance(exc, asyncio.CancelledError | GeneratorExit)
             errand._lost(None if is_torn_down else exc)
-            if not isinstance(exc, Exception):
-                raise
+            raise
         finally:
             self._forget(errand)
             del errand  # a traceback of the body leads to this frame
 
     def _done_with(self, errand: Errand) -> None:
-        try:  # noqa: SIM105 - suppress() costs as much as all else that is done here
-            self._inbox.remove(errand)
-        except ValueError:
-            pass  # the lane has been abandoned meanwhile
+        self._inbox.pop(errand, None)  # none if the lane has been abandoned meanwhile
 
     def _forget(self, errand: Errand) -> None:
         self._tasks.pop(errand, None)
