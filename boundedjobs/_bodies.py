@@ -149,7 +149,7 @@ class Bodies(Telling):
             is_late = job._status is not _RUNNING
             if not is_late:
                 job._result = result
-                if job._teller is not None:
+                if job._steps:  # a report that is still to be heard
                     self.note(job, _SUCCEEDED)
                 elif job._listeners.on_status:
                     step = (_RUNNING, _SUCCEEDED, moment, None, job._progress, None)
@@ -162,9 +162,9 @@ class Bodies(Telling):
                     job._status = _SUCCEEDED
         if is_late:
             return self.ended_late(job, _SUCCEEDED, None, worker=worker)
-        if not job._steps:
-            return self.settle(job, worker=worker)
-        return self.tell(job, worker=worker) if job._teller is me else None
+        if job._teller is not me:
+            return self.conclude(job, worker=worker)
+        return self.tell(job, worker=worker)
 
     def _failed(
         self, job: Job[Any], exc: BaseException, *, worker: bool = False, from_outside: bool = False

@@ -87,7 +87,8 @@ class Book:
         if status is not _PENDING:
             job._ended = moment
         steps = job._steps
-        if job._listeners.on_status:
+        # Though nobody hears of it, an end comes after what is still to be heard.
+        if steps or job._listeners.on_status:
             steps += ((job._status, status, moment, time(), job._progress, job._failure),)
         job._status = status
         job._steps = steps  # no signal is seen to between the line before and this one

@@ -62,11 +62,12 @@ class Ending(Book):
                 told, job._on_told = job._on_told, None
             if is_late or job._active:
                 pass
+            elif meeting is not None and (meeting.callbacks or meeting.crowd is not None):
+                # A worker that has callbacks to call must not keep a job from others meanwhile;
+                # while a crowd is told, more may be added.
+                self.hand_over(admission.remove(job))
             elif admission.outside or job not in admission.running:
                 mine = self.hand_over(admission.remove(job), worker=worker)
-            elif meeting is not None and meeting.callbacks:
-                # A worker that has callbacks to call must not keep a job from others meanwhile.
-                self.hand_over(admission.remove(job))
             else:
                 for mine in admission.pending:  # noqa: B007 - the first of them
                     break
@@ -94,6 +95,7 @@ class Ending(Book):
             return self.ended_late(job, _SUCCEEDED, None, worker=worker)
         if told is not None:
             told()
+        meeting = job._meeting  # maybe made by a `__del__` in the midst of the step
         if meeting is not None:
             job._settle(meeting)
         if self.ending and job in self.ending:

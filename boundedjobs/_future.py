@@ -41,10 +41,11 @@ class Meeting:
 class Crowd:
     """Those who wait as concurrent.futures has it: made when it asks, guarded by `condition`."""
 
-    __slots__ = ("condition", "is_telling", "told", "waiters")
+    __slots__ = ("condition", "is_late", "is_telling", "told", "waiters")
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_late: bool) -> None:
         self.condition = Condition()
+        self.is_late = is_late  # the future was done before: all find it so, and none is told
         self.waiters: list[Any] = []
         self.is_telling = False
         self.told: set[int] = set()  # the ids of waiters: a handle that is kept must not keep them
@@ -167,7 +168,7 @@ class LazyFuture(Future[T]):
     def _settle(self, meeting: Meeting) -> None:
         """Make the future done, wake who waits, call back. What is cut off is done by the next."""
         crowd = meeting.crowd
-        if crowd is not None:
+        if crowd is not None and not crowd.is_late:
             with crowd.condition:
                 self._settled = True
                 self._tell_waiters(crowd)
@@ -286,7 +287,7 @@ class LazyFuture(Future[T]):
         with self._keeper.lock:
             meeting = self._meet()
             if meeting.crowd is None:
-                meeting.crowd = Crowd()
+                meeting.crowd = Crowd(is_late=self._settled)
             return meeting.crowd
 
     def set_running_or_notify_cancel(self) -> NoReturn:

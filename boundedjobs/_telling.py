@@ -79,9 +79,10 @@ class Telling(Ending):
         step = job._steps[0]
         listeners = job._listeners
         hearers = listeners.on_progress if step[0] is step[1] else listeners.on_status
-        event = JobEvent(job, step, iter(hearers[0]))  # type: ignore[misc]  # somebody hears it
-        if hearers[1]:  # type: ignore[misc]
-            event._calls = Calls(event, hearers[1], self.listener_failed)  # type: ignore[misc]
+        sync, asynchronous = hearers or ((), ())
+        event = JobEvent(job, step, iter(sync))
+        if asynchronous:
+            event._calls = Calls(event, asynchronous, self.listener_failed)
         job._event = event
         return event
 

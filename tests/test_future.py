@@ -644,6 +644,40 @@ def test_as_completed_tells_how_many_are_unfinished_when_its_time_is_over(make: 
         assert str(caught.value) == "2 (of 2) futures unfinished"
 
 
+def test_as_completed_yields_a_job_once_wherever_its_end_is() -> None:
+    done: list[Future[Any]] = [Future() for _ in range(50)]  # one of these is yielded first
+    for future in done:
+        future.set_result(None)
+    for number in itertools.count(1):
+        with Full(BoundedRunner) as full:
+            completed = as_completed([*done, full.running, full.pending], TIMEOUT)
+            yielded: list[Future[Any]] = []
+            full.pending.add_done_callback(str)
+            with let_in(number, lambda: yielded.append(next(completed))) as outcome:  # noqa: B023
+                full.pending.cancel()
+            if not outcome:
+                break
+            outcome[0].result(TIMEOUT)
+            full.gate.open()
+            yielded += completed
+            assert (len(yielded), yielded[-1]) == (52, full.running)
+    assert number > 5
+
+
+def test_while_those_who_wait_for_a_job_are_told_its_end_others_start() -> None:
+    first, second, meet = Gate(), Gate(), threading.Semaphore(0)
+    with BoundedRunner(2) as runner:
+        job = runner.submit(first)
+        runner.submit(second)
+        for _ in range(2):  # one of them might be left to who tells
+            runner.submit(meet.release)
+        with job._condition:  # an attribute of any Future: its waiters are told under it
+            first.open()
+            second.open()
+            for _ in range(2):
+                assert meet.acquire(timeout=TIMEOUT)
+
+
 @both
 def test_many_waiters_hear_of_many_futures(make: Make) -> None:
     gate = Gate()

@@ -704,6 +704,63 @@ def test_a_task_factory_that_raises_interrupts_the_job_and_leaves_no_coroutine()
     asyncio.run(main())
 
 
+@pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
+def test_a_task_factory_that_awaits_within_a_coroutine_of_its_own_changes_nothing(
+    is_async: bool,
+) -> None:
+    """As those of tracers do. A coroutine that has begun can't be awaited."""
+    heard, gate = Heard(), AsyncGate()
+
+    async def listener(event: JobEvent) -> None:
+        await asyncio.sleep(0)
+        heard(event)
+
+    def factory(loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any) -> Any:
+        async def traced() -> Any:
+            return await coroutine
+
+        return asyncio.Task(traced(), loop=loop, **options)
+
+    async def main() -> None:
+        asyncio.get_running_loop().set_task_factory(factory)
+        async with BoundedRunner(1, on_status=listener if is_async else heard) as runner:
+            for body in (nothing, here):
+                async with asyncio.timeout(TIMEOUT):
+                    await runner.submit(body)
+            job = runner.wrap(gate, name="held")()
+            await asyncio.to_thread(gate.wait_for)
+            assert job.cancel()
+            with pytest.raises(JobCancelled):
+                await job
+
+    asyncio.run(main())
+    assert heard.statuses("here") == ["pending", "running", "succeeded"]
+    assert heard.statuses("held") == ["pending", "running", "cancelled"]
+
+
+def test_a_job_that_the_task_of_a_factory_never_begins_is_interrupted() -> None:
+    def factory(loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any) -> Any:
+        async def lazy() -> Any:
+            if len(made) > 1:
+                await coroutine
+
+        made.append(lazy())
+        return asyncio.Task(made[-1], loop=loop, **options)
+
+    made: list[Coroutine[Any, Any, Any]] = []
+
+    async def main() -> None:
+        async with BoundedRunner(1) as runner:
+            asyncio.get_running_loop().set_task_factory(factory)
+            job, behind = runner.submit(nothing), runner.submit(nothing)
+            async with asyncio.timeout(TIMEOUT):
+                await asyncio.wait([asyncio.wrap_future(job)])
+                await behind
+            assert (job.status, phase_of(job)) == (JobStatus.INTERRUPTED, "start")
+
+    asyncio.run(main())
+
+
 def test_a_ctrl_c_while_a_task_is_made_ends_the_loop_and_leaves_no_slot_taken() -> None:
     def factory(loop: asyncio.AbstractEventLoop, _coroutine: Any, **_: Any) -> Any:
         loop.set_task_factory(None)

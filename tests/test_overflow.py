@@ -352,6 +352,29 @@ def test_those_who_wait_for_room_get_it_in_the_order_of_their_coming() -> None:
     assert order == list(range(5))
 
 
+def test_a_callback_keeps_no_job_from_others_while_somebody_waits_for_room() -> None:
+    calls, first, second = Event(), Gate(), Gate()
+    with BoundedRunner(2, max_pending=1, when_full="wait") as runner:
+        ends = runner.submit(first)
+        runner.submit(second)
+        first.wait_for()
+        second.wait_for()
+        pending = runner.submit(len, "abc")
+        submitter = Submitter(runner, len, "abcd")
+
+        def wait_for_pending(_job: object) -> None:
+            calls.set()
+            results.append(pending.result(TIMEOUT))
+
+        results: list[int] = []
+        ends.add_done_callback(wait_for_pending)
+        first.open()
+        assert calls.wait(TIMEOUT)
+        second.open()
+        assert submitter.returned().result(TIMEOUT) == 4
+    assert results == [3]
+
+
 def test_nobody_gets_room_before_those_who_wait_for_it() -> None:
     """Also where room has come, and the one who waited has not woken up yet."""
     gate, order = Gate(), Heard()

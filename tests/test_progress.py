@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import itertools
 import math
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from boundedjobs import BoundedRunner, Job, JobEvent, JobStatus, Progress, RunnerFull, current_job
+from tests.blocking import let_in
 from tests.gates import TIMEOUT, AsyncGate, Gate, Heard
 
 if TYPE_CHECKING:
@@ -337,6 +339,42 @@ def test_reports_of_many_threads_are_each_heard_once() -> None:
     assert sorted(f or 0 for f in fractions(heard)) == [
         n / (threads * each) for n in range(threads * each)
     ]
+
+
+def test_a_job_ends_when_what_it_reported_last_has_been_heard() -> None:
+    """Also if nobody hears its status."""
+    gate = AsyncGate()
+    with BoundedRunner(1, on_progress=gate) as runner:
+        job = runner.submit(areports(0.5)), runner.submit(areports(1))
+        gate.wait_for()
+        gate.open()
+        for each in job:
+            each.result(TIMEOUT)
+
+
+@pytest.mark.parametrize("hears", ["progress alone", "status, too"])
+def test_what_was_reported_is_heard_once_and_before_the_end_wherever_that_is(hears: str) -> None:
+    for number in itertools.count(1):
+        gate, heard = Gate(), Heard()
+        on_status = heard if hears == "status, too" else None
+        with BoundedRunner(1, on_progress=heard, on_status=on_status) as runner:
+            job = runner.submit(gate)
+            gate.wait_for()
+
+            def end(gate: Gate = gate, job: Job[Any] = job) -> None:
+                gate.open()
+                job.result(TIMEOUT)
+
+            with let_in(number, end) as outcome:
+                job.report(0.5)
+            if not outcome:
+                gate.open()
+                break
+            outcome[0].result(TIMEOUT)
+        reported = [e for e in heard.events if e.previous is e.status]
+        assert len(reported) == (job.progress is not None)
+        assert not reported or reported[-1] is heard.events[-2 if on_status else -1]
+    assert number > 3
 
 
 def test_without_a_listener_progress_is_kept_all_the_same() -> None:

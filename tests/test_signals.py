@@ -424,6 +424,36 @@ def test_a_job_submitted_by_a_del_that_the_garbage_collector_calls_runs(does: st
     assert everywhere(once) > 20
 
 
+@pytest.mark.parametrize("does", ["cancels", "ends"])
+def test_a_callback_that_a_del_adds_is_called_wherever_it_came(does: str) -> None:
+    def once(interrupted_by: Interrupted) -> None:
+        called: list[object] = []
+        gate = Gate()
+
+        def add() -> None:
+            job.add_done_callback(called.append)
+
+        def body() -> None:
+            gate()
+            if does == "ends":
+                interruption.__enter__()
+
+        runner = BoundedRunner(1)
+        interruption = interrupted_by(add)
+        if does == "cancels":
+            runner.submit(gate)
+        job: Job[Any] = runner.submit(body)
+        gate.wait_for()
+        if does == "cancels":
+            with interruption:
+                job.cancel()
+        gate.open()
+        runner.shutdown()
+        assert called == ([job] if interruption.where else [])
+
+    assert everywhere(once) > 10
+
+
 def test_a_callable_whose_del_submits_may_be_dropped_by_the_runner() -> None:
     runner = BoundedRunner(1)
     said: list[Job[str]] = []

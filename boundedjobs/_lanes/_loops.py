@@ -6,6 +6,7 @@ import asyncio
 import sys
 from collections.abc import Coroutine, Generator
 from contextvars import Context
+from functools import partial
 from threading import Thread, current_thread, get_ident
 from types import coroutine
 from typing import TYPE_CHECKING, Any, Protocol
@@ -51,7 +52,8 @@ class LoopLane:
         self._tasks: dict[Errand, asyncio.Task[None]] = {}
         self._waking = False
         self.gone = False
-        self._guard: AsyncGenerator[None, None] | None = None  # of the loop's own thread only
+        self._begins_by_hand = False  # of the loop's own thread only, as is the next
+        self._guard: AsyncGenerator[None, None] | None = None
 
     def is_here(self) -> bool:
         """Whether this is the loop's own thread."""
@@ -129,12 +131,19 @@ class LoopLane:
         assert self.loop is not None
         coroutine = self._attend(errand)
         try:
-            coroutine.send(None)
             task = self.loop.create_task(coroutine, context=errand._context)
             if not task.done():  # as an eager one may be
                 self._tasks[errand] = task
+                if task.get_coro() is not coroutine:
+                    # Within one of a factory or a tracer, which could not await it had it begun.
+                    task.add_done_callback(partial(self._left_out, errand, coroutine))
+                elif not coroutine.cr_suspended:  # type: ignore[attr-defined]  # by an eager one
+                    self._begins_by_hand = True
+                    coroutine.send(None)
+                    self._begins_by_hand = False
         except BaseException as exc:
             self._done_with(errand)
+            self._tasks.pop(errand, None)
             errand._lost(exc)
             coroutine.close()
             if not isinstance(exc, Exception):
@@ -145,11 +154,12 @@ class LoopLane:
     async def _attend(self, errand: Errand) -> None:
         """Run an errand, or say that it is lost.
 
-        The coroutine has begun before it is made a task: so it hears, too, that the task is
-        cancelled before its first step. A callback of the task would cost as much as the task.
+        It is begun by hand before its task takes the first step, and so hears, too, that the
+        task is cancelled before that. A callback of the task would cost as much as the task.
         """
         try:
-            await _pause()
+            if self._begins_by_hand:
+                await _pause()
             await errand._start()
         except BaseException as exc:
             is_torn_down = isinstance(exc, asyncio.CancelledError | GeneratorExit)
@@ -158,6 +168,15 @@ class LoopLane:
         finally:
             self._forget(errand)
             del errand  # a traceback of the body leads to this frame
+
+    def _left_out(
+        self, errand: Errand, coroutine: Coroutine[Any, Any, None], _task: object
+    ) -> None:
+        """What was to await the coroutine of an errand has ended, maybe without having done so."""
+        coroutine.close()
+        if errand in self._tasks:
+            self._forget(errand)
+            errand._lost(None)
 
     def _done_with(self, errand: Errand) -> None:
         self._inbox.pop(errand, None)  # none if the lane has been abandoned meanwhile
