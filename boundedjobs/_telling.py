@@ -121,7 +121,7 @@ class Telling(Ending):
             if calls.heard is not None:
                 calls.heard.set()
             elif not gone_on:
-                self._go_on(job, calls)
+                self._go_on(job, calls, {calls, get_ident(), *begun} - {None})
                 gone_on.append(True)
 
         async def listen() -> None:
@@ -175,14 +175,15 @@ class Telling(Ending):
             self.settle(job)
         self.carry_out()
 
-    def _go_on(self, job: Job[Any], calls: Calls) -> None:
+    def _go_on(self, job: Job[Any], calls: Calls, tellers: set[Any]) -> None:
+        """What must be awaited has been. Can be done again: by then, another may tell the rest."""
         event, teller = calls.event, job._teller
         if event.status in FINAL:
             self.settle(job, heard=event)
         else:
             self._heard(job, event)
         calls.errand = event._calls = None  # these refer to each other
-        if teller is not None and job._teller is teller:
+        if teller in tellers and job._teller is teller:
             job._teller = get_ident()
             self.tell(job)
 
