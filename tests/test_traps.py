@@ -6,7 +6,6 @@ belong nowhere else.
 
 from __future__ import annotations
 
-import ast
 import asyncio
 import threading
 from pathlib import Path
@@ -118,9 +117,9 @@ def test_each_trap_has_its_tests() -> None:
     missing = []
     for trap, tests in TRAPS.items():
         for module, name in tests:
-            tree = ast.parse((Path(__file__).parent / f"{module}.py").read_text("utf-8"))
-            names = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
-            if name not in names:
+            # Not by `ast`: a traceback that is formatted meanwhile breaks it (CPython #106905).
+            text = (Path(__file__).parent / f"{module}.py").read_text("utf-8")
+            if f"\ndef {name}(" not in text:
                 missing.append(f"{trap}: {module}.{name}")
     assert missing == []
     assert [int(trap.partition(".")[0]) for trap in TRAPS] == list(range(1, 17))
