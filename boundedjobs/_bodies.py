@@ -49,7 +49,7 @@ class Bodies(Telling):
 
     def _run(self, job: Job[Any], me: int) -> Job[Any] | None:
         job._on = me
-        if not job._steps:
+        if job._teller != me:  # nobody hears that it runs
             current.set(job)
         else:
             if current.get(None) is not job:  # it mostly is, since PENDING was heard
@@ -85,7 +85,7 @@ class Bodies(Telling):
             job._on = task
         current.set(job)
         cancelled = False
-        if job._steps:
+        if job._teller == get_ident():
             self.tell(job)
             if job._teller is not None:
                 cancelled = await self._until_told(job)
