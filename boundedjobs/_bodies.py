@@ -51,9 +51,7 @@ class Bodies(Telling):
         job._on = me
         if job._teller != me:  # nobody hears that it runs
             current.set(job)
-        else:
-            if current.get(None) is not job:  # it mostly is, since PENDING was heard
-                current.set(job)
+        else:  # as for PENDING: it is the current one since that was heard
             self.tell(job, worker=True)
         if job._status is not _RUNNING:  # interrupted while its listeners heard
             return self.ended_late(job, None, None, worker=True)
