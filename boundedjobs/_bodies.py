@@ -49,10 +49,10 @@ class Bodies(Telling):
 
     def _run(self, job: Job[Any], me: int) -> Job[Any] | None:
         job._on = me
-        if job._steps:
-            self.tell(job, worker=True)  # PENDING was heard, and so `current` is set
-        else:
+        if job._teller != me:  # nobody hears that it runs
             current.set(job)
+        else:  # as for PENDING: it is the current one since that was heard
+            self.tell(job, worker=True)
         if job._status is not _RUNNING:  # interrupted while its listeners heard
             return self.ended_late(job, None, None, worker=True)
         assert job._fn is not None
@@ -83,7 +83,7 @@ class Bodies(Telling):
             job._on = task
         current.set(job)
         cancelled = False
-        if job._steps:
+        if job._teller == get_ident():
             self.tell(job)
             cancelled = await self._until_told(job)
         result, exc = None, None

@@ -123,7 +123,7 @@ class Core(Bodies):
             with self.lock:
                 self.rooms.pop(job, None)
             verdict = Verdict.CLOSED if job._status is None else Verdict.ACCEPTED
-        if job._steps:
+        if job._teller == get_ident():  # else it may run already, and report
             self.tell(job)
         self.carry_out()
         return verdict

@@ -7,6 +7,7 @@ import concurrent.futures
 import functools
 import gc
 import logging
+import signal
 import sys
 import threading
 import types
@@ -26,6 +27,7 @@ from boundedjobs import (
     RunnerFull,
     current_job,
 )
+from tests.blocking import when_blocking
 from tests.gates import TIMEOUT, AsyncGate, Gate, Heard
 
 
@@ -1019,6 +1021,36 @@ def test_jobs_whose_loop_was_closed_without_a_word_are_interrupted(see: str) -> 
         runner.submit(nothing).result(TIMEOUT)
     runner.shutdown()
     check_interrupted(jobs, {"loop", "start"})
+
+
+def test_a_job_that_was_handed_to_its_loop_again_after_a_ctrl_c_is_interrupted_as_well() -> None:
+    busy, gate, loop_ends = Gate(), AsyncGate(), threading.Event()
+    interrupt = functools.partial(signal.pthread_kill, threading.get_ident(), signal.SIGINT)
+    runner = BoundedRunner(1, max_pending=0, when_full="wait")
+
+    async def main() -> None:
+        runner.__enter__()
+        busy()
+        await asyncio.to_thread(loop_ends.wait, TIMEOUT)
+
+    def run() -> None:
+        loop = asyncio.new_event_loop()
+        loop.run_until_complete(main())
+        loop.close()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    busy.wait_for()
+    job = runner.submit(gate)
+    with pytest.raises(KeyboardInterrupt), when_blocking(interrupt):
+        runner.submit(nothing)  # waits for room
+    busy.open()
+    gate.wait_for()
+    loop_ends.set()
+    thread.join(TIMEOUT)
+    with pytest.raises(JobInterrupted):
+        job.result(TIMEOUT)
+    runner.shutdown()
 
 
 def test_a_job_that_waits_for_one_whose_loop_was_closed_without_a_word_hears_of_its_end() -> None:

@@ -21,6 +21,7 @@ from boundedjobs import (
     JobStatus,
     RunnerClosed,
     RunnerFull,
+    current_job,
 )
 from tests.blocking import let_in, when_blocking
 from tests.gates import TIMEOUT, AsyncGate, Gate, Heard
@@ -471,6 +472,37 @@ def test_a_job_that_got_room_as_the_runner_let_go_has_one_end() -> None:
     thread.join(TIMEOUT)
     assert heard.statuses("len") in (["pending", "interrupted"], ["rejected"])
     assert len(ended) == 1
+
+
+def test_submit_that_got_room_leaves_the_telling_to_the_job_that_runs_already() -> None:
+    held, listener = Gate(), AsyncGate()
+    waits, woken, go_on = Event(), Event(), Event()
+
+    def hold() -> None:
+        woken.set()
+        assert go_on.wait(TIMEOUT)
+
+    def submit() -> None:
+        with when_blocking(waits.set, hold):
+            jobs.append(runner.submit(lambda: current_job().report(0.5)))
+
+    jobs: list[Job[None]] = []
+    with BoundedRunner(1, max_pending=0, when_full="wait", on_progress=listener) as runner:
+        runner.submit(held)
+        held.wait_for()
+        thread = Thread(target=submit)
+        thread.start()
+        assert waits.wait(TIMEOUT)
+        held.open()
+        assert woken.wait(TIMEOUT)
+        listener.wait_for()  # the body has reported
+        go_on.set()
+        thread.join(TIMEOUT / 2)
+        has_returned = not thread.is_alive()
+        listener.open()
+        thread.join(TIMEOUT)
+        jobs[0].result(TIMEOUT)
+    assert has_returned
 
 
 def test_a_ctrl_c_while_submit_waits_loses_no_room() -> None:

@@ -377,6 +377,78 @@ def test_what_was_reported_is_heard_once_and_before_the_end_wherever_that_is(hea
     assert number > 3
 
 
+class InTurn:
+    """A listener that hears 0.5 until it is let go on; the next one comes when it has."""
+
+    def __init__(self) -> None:
+        self.hears, self.go_on = threading.Event(), threading.Event()
+        self.said: list[str] = []
+
+    def __call__(self, event: JobEvent) -> None:
+        assert event.progress is not None
+        self.said.append(f"hears {event.progress.fraction}")
+        if event.progress.fraction == 0.5:
+            self.hears.set()
+            assert self.go_on.wait(TIMEOUT)
+        self.said.append(f"has heard {event.progress.fraction}")
+
+    def body(self) -> None:
+        current_job().report(0.7)
+        self.go_on.set()
+
+    async def abody(self) -> None:
+        self.body()
+
+
+IN_TURN = ["hears 0.5", "has heard 0.5", "hears 0.7", "has heard 0.7"]
+
+
+def test_one_report_is_told_at_a_time_though_one_comes_before_the_body_begins() -> None:
+    def told(number: int) -> list[str]:
+        gate, listener, made = Gate(), InTurn(), list[Any]()
+
+        def report() -> None:
+            job.report(0.5)
+            listener.go_on.set()
+
+        def body() -> None:
+            gate()
+            made.append(let_in(number, report))
+            made.append(made[0].__enter__())  # it goes on when this body has ended
+
+        with BoundedRunner(1, on_progress=listener) as runner:
+            runner.submit(body)
+            gate.wait_for()
+            job = runner.submit(listener.body)
+            gate.open()
+        for outcome in made[1]:
+            outcome.result(TIMEOUT)
+        return listener.said if made[1] else []
+
+    for number in itertools.count(1):
+        said = told(number)
+        if not said:
+            break
+        assert said in (IN_TURN, IN_TURN[2:], IN_TURN[2:] + IN_TURN[:2])
+    assert number > 3
+
+
+def test_one_report_is_told_at_a_time_though_an_awaitable_is_returned_meanwhile() -> None:
+    listener = InTurn()
+    threads: list[threading.Thread] = []
+
+    def body() -> Awaitable[None]:
+        threads.append(threading.Thread(target=current_job().report, args=(0.5,)))
+        threads[0].start()
+        assert listener.hears.wait(TIMEOUT)
+        return listener.abody()
+
+    with BoundedRunner(1, on_progress=listener) as runner:
+        runner.submit(body).result(TIMEOUT)
+        threads[0].join(TIMEOUT)
+    assert listener.said == IN_TURN
+
+
 def test_without_a_listener_progress_is_kept_all_the_same() -> None:
     with BoundedRunner(1) as runner:
         job = runner.submit(reports(0.5))

@@ -129,6 +129,9 @@ class LoopLane:
 
     def _begin(self, errand: Errand) -> None:
         assert self.loop is not None
+        if errand in self._tasks:  # put twice, after a Ctrl-C
+            self._done_with(errand)
+            return
         coroutine = self._attend(errand)
         try:
             task = self.loop.create_task(coroutine, context=errand._context)
