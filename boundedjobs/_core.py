@@ -44,11 +44,7 @@ class Core(Bodies):
             self.put_off(self._submit_late, job)
             return _ACCEPTED
         try:
-            admission, limit, most = (
-                self.admission,
-                self.admission.limit,
-                self.admission.max_pending,
-            )
+            admission, most = self.admission, self.admission.max_pending
             steps, threads, worker = job._steps, self.threads, None
             if job._listeners.on_status:
                 steps = ((None, _PENDING, job._submitted, job._submitted_at, None, None),)
@@ -57,6 +53,7 @@ class Core(Bodies):
             with (
                 self.lock
             ):  # a quick one: what `admission.submit` and `place` decide, without a call
+                limit = admission.limit
                 accepted = not (
                     admission.closed
                     or admission.outside

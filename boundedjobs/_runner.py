@@ -14,6 +14,7 @@ from boundedjobs._here import running_loop
 from boundedjobs._job import Job
 from boundedjobs._listeners import Listener, Listeners
 from boundedjobs._maps import results
+from boundedjobs._pace import set_limit
 from boundedjobs._process import watch
 from boundedjobs._scope import Scope
 from boundedjobs._wrapping import F, P, T, WrapOptions, Wrapper
@@ -41,7 +42,8 @@ class BoundedRunner(Scope):
     event loops. What a listener or a callback raises is logged, and changes nothing.
 
     Args:
-        limit: How many jobs run at once, sync and async together; at least 1.
+        limit: How many jobs run at once, sync and async together; at least 1. It may be set
+            later, while jobs run.
         name: Of the runner, its threads and its log lines.
         max_pending: How many accepted jobs may wait for a slot; None is no bound, 0 is "run
             now or refuse".
@@ -90,8 +92,23 @@ class BoundedRunner(Scope):
 
     @property
     def limit(self) -> int:
-        """How many jobs run at once."""
+        """How many jobs run at once. It may be set at any time, from any thread.
+
+        More, and the jobs that wait longest start at once, and submitters that wait for room
+        are let in. Fewer, and what runs goes on: until no more than that run, none starts.
+        Threads that are not needed any more stay until the runner is closed.
+
+        Raises:
+            TypeError: it is set to what is no int.
+            ValueError: it is set to less than 1.
+            JobDeadlock: jobs that wait for others could never end with so few slots. The
+                limit stays as it was.
+        """
         return self._core.admission.limit
+
+    @limit.setter
+    def limit(self, limit: int) -> None:
+        set_limit(self._core, _checks.whole("limit", limit, 1))
 
     @property
     def listener_errors(self) -> int:

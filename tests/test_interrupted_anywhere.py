@@ -28,7 +28,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import boundedjobs
-from boundedjobs import BoundedRunner, Job, JobCancelled, JobStatus, RunnerClosed
+from boundedjobs import (
+    BoundedRunner,
+    Job,
+    JobCancelled,
+    JobStatus,
+    RunnerClosed,
+    current_job,
+)
 from tests.blocking import when_blocking
 from tests.gates import TIMEOUT, AsyncGate, Gate, Heard
 
@@ -136,6 +143,7 @@ class World:
         self.watched: list[Job[Any]] = []
         self.called_back: list[Job[Any]] = []
         self.is_closed = False
+        self.early: list[Job[Any]] = []  # end before the gates are open, if there is a higher limit
         self.ends = {JobStatus.SUCCEEDED, JobStatus.CANCELLED}
 
     def when_waiting(self) -> None:
@@ -192,6 +200,8 @@ class World:
 
     def check(self) -> None:
         """Find what is wrong, now that all may go on."""
+        if self.runner.limit > LIMIT and concurrent.futures.wait(self.early, PATIENCE).not_done:
+            self.problems.append("a job still waits for a worker")
         self.gate.open()
         self.async_gate.open()
         concurrent.futures.wait(self.jobs, PATIENCE)
@@ -221,12 +231,12 @@ class World:
             self.problems.append(repr(self.runner))
 
     def _meet(self) -> None:
-        barrier = Barrier(LIMIT)
+        barrier = Barrier(self.runner.limit)
 
         def meet() -> None:
             barrier.wait(PATIENCE)
 
-        for job in [self.runner.submit(meet) for _ in range(LIMIT)]:
+        for job in [self.runner.submit(meet) for _ in range(self.runner.limit)]:
             try:
                 job.result(2 * PATIENCE)
             except (BrokenBarrierError, TimeoutError) as exc:
@@ -460,6 +470,44 @@ def test_reporting_where_an_async_listener_hears(sweep: Sweep) -> None:
         world.heard = heard
         world.fill(pending=1)
         return world, lambda: world.jobs[0].report(0.5)
+
+    sweep(prepare)
+
+
+@HEARD
+def test_setting_the_limit_higher(sweep: Sweep, is_heard: bool) -> None:
+    def prepare() -> tuple[World, Callable[[], object]]:
+        world = world_for(is_heard, max_pending=1, when_full="wait")
+        world.fill(pending=1)
+        submit = partial(world.runner.submit, world.gate, "late")
+        world.waiters.append(world.in_thread("submit()", lambda: world.jobs.append(submit())))
+        while not getattr(world.runner, "_core").rooms:  # noqa: B009 - until submit() waits
+            os.sched_yield()
+        return world, partial(setattr, world.runner, "limit", LIMIT + 2)
+
+    sweep(prepare)
+
+
+def test_setting_the_limit_higher_for_those_who_wait_for_a_worker(sweep: Sweep) -> None:
+    def prepare() -> tuple[World, Callable[[], object]]:
+        world = World()
+        for _ in range(LIMIT):
+            job = world.runner.submit(lambda: current_job().add_done_callback(world.gate))
+            world.jobs.append(job)
+        world.gate.wait_for(LIMIT)  # in a callback: the slots are free, and no worker is
+        world.early = [world.runner.submit(len, "abc") for _ in range(LIMIT)]
+        world.jobs += world.early
+        return world, partial(setattr, world.runner, "limit", 2 * LIMIT)
+
+    sweep(prepare)
+
+
+@HEARD
+def test_setting_the_limit_lower(sweep: Sweep, is_heard: bool) -> None:
+    def prepare() -> tuple[World, Callable[[], object]]:
+        world = world_for(is_heard)
+        world.fill(pending=2)
+        return world, partial(setattr, world.runner, "limit", 1)
 
     sweep(prepare)
 
