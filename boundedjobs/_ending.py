@@ -65,7 +65,7 @@ class Ending(Book):
             elif (
                 admission.outside
                 or job not in admission.running
-                or len(admission.running) > admission.limit
+                or len(admission.running) > admission.slots
             ):
                 mine = self.hand_over(admission.remove(job), worker=worker)
             elif meeting is not None and meeting.callbacks:

@@ -1,4 +1,4 @@
-"""How many jobs run at once, set while they run."""
+"""How many jobs run at once, set while they run; and none, for a while."""
 
 from __future__ import annotations
 
@@ -47,8 +47,36 @@ def _set_limit(core: Core, limit: int) -> None:
     admission, threads = core.admission, core.threads
     is_frozen = NO_LATE_THREADS and core.exiting
     workers = threads.limit if is_frozen else limit
-    # No signal is seen to between these two.
+    # No signal is seen to between these.
     admission.limit = limit
+    admission.slots = admission.slots and limit
     threads.limit = workers
     threads.grow()
     core.hand_over(admission.start())
+
+
+def pause(core: Core) -> None:
+    """Start no job from now on; not once it is closed, for then it is to come to its end."""
+    if core.todo.is_interrupting():
+        core.put_off(pause, core)
+        return
+    with core.lock:
+        if not core.admission.closed:
+            core.admission.slots = 0
+
+
+def resume(core: Core) -> None:
+    """Start jobs again."""
+    if core.todo.is_interrupting():
+        core.put_off(resume, core)
+        return
+    if core.admission.slots:
+        return
+    try:
+        with core.lock:
+            core.admission.slots = core.admission.limit
+            core.hand_over(core.admission.start())
+        core.carry_out()
+    except BaseException:  # a Ctrl-C
+        core.mend()
+        raise

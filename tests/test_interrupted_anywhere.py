@@ -142,7 +142,7 @@ class World:
         self.problems: list[str] = []
         self.watched: list[Job[Any]] = []
         self.called_back: list[Job[Any]] = []
-        self.is_closed = False
+        self.is_closed = self.resumes = False
         self.early: list[Job[Any]] = []  # end before the gates are open, if there is a higher limit
         self.ends = {JobStatus.SUCCEEDED, JobStatus.CANCELLED}
 
@@ -198,8 +198,14 @@ class World:
         while len(getattr(job, "_waiters")) < 1:  # noqa: B009 - until futures.wait() does wait
             os.sched_yield()
 
+    def resume(self) -> None:
+        self.resumes = True  # what is cut off before it has begun is done again
+        self.runner.resume()
+
     def check(self) -> None:
         """Find what is wrong, now that all may go on."""
+        if self.resumes:
+            self.runner.resume()
         if self.runner.limit > LIMIT and concurrent.futures.wait(self.early, PATIENCE).not_done:
             self.problems.append("a job still waits for a worker")
         self.gate.open()
@@ -508,6 +514,31 @@ def test_setting_the_limit_lower(sweep: Sweep, is_heard: bool) -> None:
         world = world_for(is_heard)
         world.fill(pending=2)
         return world, partial(setattr, world.runner, "limit", 1)
+
+    sweep(prepare)
+
+
+@HEARD
+@pytest.mark.parametrize("closes", [False, True], ids=["resume", "close"])
+def test_resuming(sweep: Sweep, is_heard: bool, closes: bool) -> None:
+    def prepare() -> tuple[World, Callable[[], object]]:
+        world = world_for(is_heard)
+        world.warm_up(loop=True)
+        world.runner.pause()
+        world.jobs += [world.runner.submit(body) for body in (world.gate, world.async_gate)]
+        world.jobs += [world.runner.submit(world.gate) for _ in range(2)]
+        world.is_closed = closes
+        return world, partial(world.runner.shutdown, wait=False) if closes else world.resume
+
+    sweep(prepare)
+
+
+def test_pausing(sweep: Sweep) -> None:
+    def prepare() -> tuple[World, Callable[[], object]]:
+        world = World()
+        world.fill(pending=2)
+        world.resumes = True
+        return world, world.runner.pause
 
     sweep(prepare)
 

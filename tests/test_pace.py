@@ -1,20 +1,27 @@
-"""The limit, set while jobs run: more start at once, fewer let what runs go on."""
+"""The limit, set while jobs run: more start at once, fewer let what runs go on. And pausing."""
 
 from __future__ import annotations
 
+import asyncio
 import concurrent.futures
+import gc
 import math
+import os
 import threading
+import time
 from functools import partial
 from itertools import count
 from threading import Barrier, Event, Thread
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from boundedjobs import BoundedRunner, Job, JobDeadlock, JobStatus, current_job
+from boundedjobs import BoundedRunner, Job, JobDeadlock, JobStatus, RunnerFull, current_job
 from tests.blocking import let_in, when_blocking
 from tests.gates import TIMEOUT, AsyncGate, Gate, Heard
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 PENDING, RUNNING, SUCCEEDED = JobStatus.PENDING, JobStatus.RUNNING, JobStatus.SUCCEEDED
 
@@ -41,6 +48,14 @@ def held(runner: BoundedRunner, gate: Gate | AsyncGate, count: int) -> list[Job[
 
 def statuses(jobs: list[Job[Any]]) -> list[JobStatus]:
     return [job.status for job in jobs]
+
+
+def until(holds: Callable[[], bool]) -> None:
+    """Wait until something holds that nobody tells of."""
+    deadline = time.monotonic() + TIMEOUT
+    while not holds():
+        assert time.monotonic() < deadline
+        os.sched_yield()
 
 
 # More.
@@ -186,9 +201,10 @@ def test_a_lower_limit_starts_no_thread_above_it() -> None:
     with open_runner(2, name="fewer") as runner:
         runner.submit(lambda: current_job().add_done_callback(gate))
         gate.wait_for()
+        before = workers(runner)
         runner.limit = 1
         job = runner.submit(len, "abc")
-        assert workers(runner) == 1
+        assert workers(runner) == before
         gate.open()
         assert job.result(TIMEOUT) == 3
 
@@ -227,6 +243,238 @@ def test_a_bad_limit_is_an_error_and_changes_nothing(
             runner.limit = value
         assert str(caught.value) == message
         assert runner.limit == 2
+
+
+# None, for a while.
+
+
+@HEARD
+@pytest.mark.parametrize("kind", [Gate, AsyncGate])
+def test_a_paused_runner_starts_nothing_and_lets_what_runs_go_on(
+    kind: type[Gate | AsyncGate], is_heard: bool
+) -> None:
+    gate, last = kind(), kind()
+    with open_runner(2, is_heard) as runner:
+        jobs = [*held(runner, gate, 2), runner.submit(last)]
+        runner.pause()
+        jobs.append(runner.submit(last))
+        gate.open()
+        assert concurrent.futures.wait(jobs[:2], TIMEOUT).not_done == set()
+        jobs.append(runner.submit(last))  # there are free slots, and idle workers
+        assert statuses(jobs) == [SUCCEEDED, SUCCEEDED, PENDING, PENDING, PENDING]
+        runner.resume()
+        last.wait_for(2)
+        assert statuses(jobs) == [SUCCEEDED, SUCCEEDED, RUNNING, RUNNING, PENDING]
+        last.open()
+        assert concurrent.futures.wait(jobs, TIMEOUT).not_done == set()
+
+
+def test_a_job_that_has_been_given_a_slot_and_not_begun_is_held_back_and_the_first_to_start() -> (
+    None
+):
+    gate, order = Gate(), list[int]()
+    with open_runner(2) as runner:
+        for _ in range(2):
+            runner.submit(lambda: current_job().add_done_callback(gate))
+        gate.wait_for(2)  # both workers are in a callback: their slots are free
+        jobs = [runner.submit(order.append, number) for number in range(2)]
+        runner.pause()
+        jobs.append(runner.submit(order.append, 2))
+        runner.limit = 1
+        gate.open()
+        jobs += [runner.submit(order.append, number) for number in (3, 4)]
+        until(lambda: "running=0" in repr(runner))
+        assert statuses(jobs) == [PENDING] * 5
+        runner.resume()
+        assert concurrent.futures.wait(jobs, TIMEOUT).not_done == set()
+    assert order == [0, 1, 2, 3, 4]
+
+
+async def _held_back_on_a_loop(runner: BoundedRunner, order: list[int]) -> None:
+    async def body(number: int) -> None:
+        order.append(number)
+
+    async with runner:
+        jobs = [runner.submit(body, number) for number in range(4)]
+        runner.pause()  # the first three have their slots: they start when this task waits
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert order == []
+        runner.resume()
+        for job in jobs:
+            await job
+
+
+def test_coroutines_that_were_held_back_start_in_their_order() -> None:
+    order: list[int] = []
+    asyncio.run(_held_back_on_a_loop(open_runner(3), order))
+    assert order == [0, 1, 2, 3]
+
+
+def test_a_paused_runner_shows_that_it_is() -> None:
+    with open_runner(1) as runner:
+        runner.pause()
+        assert repr(runner) == "<BoundedRunner 'runner' paused limit=1 running=0 pending=0>"
+        runner.resume()
+        assert repr(runner) == "<BoundedRunner 'runner' open limit=1 running=0 pending=0>"
+
+
+def test_a_paused_runner_takes_max_pending_jobs_and_no_more() -> None:
+    with open_runner(2, max_pending=1) as runner:
+        runner.pause()
+        job = runner.submit(len, "abc")
+        with pytest.raises(RunnerFull) as caught:
+            runner.submit(len, "abc")
+        runner.resume()
+        assert job.result(TIMEOUT) == 3
+    assert str(caught.value) == (
+        "runner 'runner' is paused and full: 0 of limit 2 run and 1 of max_pending 1 wait; "
+        "submit again later, or raise max_pending"
+    )
+
+
+def test_a_limit_that_is_set_while_paused_holds_when_it_is_resumed() -> None:
+    barrier = Barrier(3)
+    with open_runner(1) as runner:
+        runner.pause()
+        jobs = [runner.submit(barrier.wait, TIMEOUT) for _ in range(3)]
+        runner.limit = 3
+        assert statuses(jobs) == [PENDING] * 3
+        runner.resume()
+        assert concurrent.futures.wait(jobs, TIMEOUT).not_done == set()
+        assert [job.failure for job in jobs] == [None] * 3
+
+
+def test_a_job_that_waits_for_a_pending_one_of_a_paused_runner_is_let_be() -> None:
+    with open_runner(2) as runner:
+        outer = Outer(runner)
+        until(outer.job.running)
+        runner.pause()
+        outer.go.set()
+        assert outer.waits.wait(TIMEOUT)
+        assert statuses(outer.inner) == [PENDING]
+        runner.resume()
+        assert outer.job.result(TIMEOUT) == 3
+
+
+def test_pausing_and_resuming_again_and_again_changes_nothing_more() -> None:
+    with open_runner(1) as runner:
+        runner.resume()
+        for _ in range(2):
+            runner.pause()
+            runner.pause()
+            job = runner.submit(len, "abc")
+            assert job.status is PENDING
+            runner.resume()
+            runner.resume()
+            assert job.result(TIMEOUT) == 3
+
+
+@pytest.mark.parametrize(
+    "form", ["with", "shutdown", "shutdown without waiting", "aclose", "async with"]
+)
+def test_a_paused_runner_finishes_what_it_has_accepted_when_it_is_closed(form: str) -> None:
+    runner = BoundedRunner(1)  # with a deadline there would always be one who drains
+
+    async def close() -> None:
+        if form == "aclose":
+            await runner.aclose()
+        else:
+            async with runner:
+                pass
+
+    runner.pause()
+    jobs = [runner.submit(len, "abc") for _ in range(2)]
+    if form == "with":
+        with runner:
+            pass
+    elif form == "shutdown":
+        runner.shutdown()
+    elif form == "shutdown without waiting":
+        runner.shutdown(wait=False)
+    else:
+        asyncio.run(close())
+    assert [job.result(TIMEOUT) for job in jobs] == [3, 3]
+
+
+@pytest.mark.parametrize("form", ["with", "async with", "shutdown", "aclose"])
+def test_closing_a_paused_runner_starts_nothing_of_what_it_cancels(form: str) -> None:
+    heard = Heard()
+    runner = BoundedRunner(3, on_status=heard)
+
+    async def close() -> None:
+        if form == "aclose":
+            await runner.aclose(cancel_futures=True)
+        else:
+            with pytest.raises(ZeroDivisionError):
+                async with runner:
+                    raise ZeroDivisionError
+
+    runner.pause()
+    jobs = [runner.submit(len, "abc") for _ in range(3)]
+    if form == "with":
+        with pytest.raises(ZeroDivisionError), runner:
+            raise ZeroDivisionError
+    elif form == "shutdown":
+        runner.shutdown(cancel_futures=True)
+    else:
+        asyncio.run(close())
+    assert statuses(jobs) == [JobStatus.CANCELLED] * 3
+    assert heard.statuses() == ["pending"] * 3 + ["cancelled"] * 3
+
+
+def test_a_closing_that_must_not_be_waited_for_inside_a_job_resumes_all_the_same() -> None:
+    runner = open_runner(2)
+    later: list[Job[int]] = []
+
+    def body() -> None:
+        with pytest.raises(JobDeadlock), runner:
+            runner.pause()
+            later.append(runner.submit(len, "abc"))
+
+    runner.submit(body).result(TIMEOUT)
+    assert later[0].result(TIMEOUT) == 3
+
+
+def test_a_closing_that_would_block_the_loop_it_needs_resumes_all_the_same() -> None:
+    runner = open_runner(2)
+
+    async def main() -> None:
+        with pytest.raises(JobDeadlock), runner:
+            runner.pause()
+            job = runner.submit(asyncio.sleep, 0, "done")
+        async with asyncio.timeout(TIMEOUT):
+            assert await job == "done"
+
+    asyncio.run(main())
+
+
+def test_a_closed_runner_is_not_paused_and_one_that_is_opened_anew_is_open() -> None:
+    runner = open_runner(1)
+    gate = Gate()
+    with runner:
+        runner.submit(gate)
+        gate.wait_for()
+        job = runner.submit(len, "abc")
+        runner.shutdown(wait=False)
+        runner.pause()
+        gate.open()
+        assert job.result(TIMEOUT) == 3
+    runner.pause()
+    with runner:
+        assert runner.submit(len, "abc").result(TIMEOUT) == 3
+
+
+def test_jobs_of_a_paused_runner_that_is_dropped_are_not_lost() -> None:
+    runner = open_runner(1)
+    runner.pause()
+    runner.resume()
+    runner.pause()
+    ended = Event()
+    runner.submit(ended.set)
+    del runner
+    gc.collect()
+    assert ended.wait(TIMEOUT)
 
 
 # Who waits for whom.

@@ -307,6 +307,26 @@ def test_what_a_handler_reports_is_heard_once() -> None:
 
 
 @pytest.mark.parametrize("does", OPEN)
+def test_a_handler_may_pause_and_resume_wherever_it_comes(does: str) -> None:
+    def once(interrupted_by: Interrupted) -> None:
+        runner = BoundedRunner(2)
+        jobs: list[Job[str]] = []
+
+        def handle() -> None:
+            runner.pause()
+            jobs.append(runner.submit(str, "handler"))
+            runner.resume()
+
+        with interrupted_by(handle):
+            getattr(Doing(runner), does)()
+        for job in jobs:
+            assert job.result(PATIENCE) == "handler"
+        runner.shutdown()
+
+    assert everywhere(once) > 20
+
+
+@pytest.mark.parametrize("does", OPEN)
 def test_a_handler_may_set_the_limit_wherever_it_comes(does: str) -> None:
     def once(interrupted_by: Interrupted) -> None:
         runner = BoundedRunner(1)
@@ -671,6 +691,52 @@ def test_a_limit_that_is_set_within_a_step_is_set_when_that_is_over_or_in_vain_a
         "would wait for ever: 'outer' waits for 'inner'; set it when they have ended, or use "
         "another runner for the inner jobs"
     ]
+
+
+def test_pausing_and_resuming_within_a_step_are_done_in_their_order_when_it_is_over() -> None:
+    gate, runner = AsyncGate(), BoundedRunner(3)
+
+    def resume_and_pause() -> None:
+        runner.resume()
+        runner.pause()
+
+    def pause_and_resume() -> None:
+        runner.pause()
+        runner.resume()
+
+    async def main() -> None:
+        async with runner, asyncio.timeout(TIMEOUT):
+            await within_a_step(resume_and_pause, lambda: runner.submit(gate))
+            while " paused " not in repr(runner):
+                await asyncio.sleep(0)
+            runner.resume()
+            await within_a_step(pause_and_resume, lambda: runner.submit(gate))
+            runner.submit(gate)
+            await asyncio.to_thread(gate.wait_for, 3)
+            gate.open()
+
+    run_on_loop(main())
+
+
+def test_a_ctrl_c_while_a_runner_is_resumed_goes_to_the_caller_and_what_may_start_does() -> None:
+    gate, runner = AsyncGate(), BoundedRunner(1)
+
+    def hook() -> None:
+        raise KeyboardInterrupt
+
+    def resume() -> None:
+        with pytest.raises(KeyboardInterrupt):
+            runner.resume()
+
+    async def main() -> None:
+        async with runner:
+            runner.pause()
+            runner.submit(gate)
+            await within_a_step(hook, resume)
+            await asyncio.to_thread(gate.wait_for)
+            gate.open()
+
+    run_on_loop(main())
 
 
 def test_a_ctrl_c_while_the_limit_is_set_goes_to_the_caller_and_what_may_start_does() -> None:
