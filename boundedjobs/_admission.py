@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from enum import Enum
-from typing import Generic, TypeVar
+from itertools import takewhile
+from typing import Generic, Literal, TypeVar
 
 T = TypeVar("T")
 
@@ -32,17 +33,29 @@ class Admission(Generic[T]):
     can be done again, so that an interruption between the two loses nothing.
     """
 
-    __slots__ = ("arriving", "closed", "limit", "max_pending", "outside", "pending", "running")
+    __slots__ = (
+        "arriving",
+        "closed",
+        "limit",
+        "max_pending",
+        "outside",
+        "pending",
+        "running",
+        "slots",
+    )
 
     def __init__(self, limit: int, max_pending: int | None) -> None:
         self.limit = limit
+        # How many there are now: `limit`, or none while paused. More may be held than there are.
+        self.slots = limit
         self.max_pending = max_pending
         self.closed = False
         self.outside: OrderedDict[T, None] = OrderedDict()
         self.arriving: dict[T, None] = {}
         # Ordered dictionaries: first in, first out, and a job that is cancelled is gone at
         # once, wherever it stands. A slot is a place in `running`: there is no counter.
-        self.pending: OrderedDict[T, None] = OrderedDict()
+        # True stands with those that had one, and were held back.
+        self.pending: OrderedDict[T, Literal[True] | None] = OrderedDict()
         self.running: dict[T, None] = {}
 
     def submit(self, item: T, *, may_wait: bool) -> Verdict:
@@ -68,12 +81,20 @@ class Admission(Generic[T]):
     def start(self) -> list[T]:
         """Hand the free slots to those who wait longest; return them."""
         started: list[T] = []
-        while self.pending and len(self.running) < self.limit:
+        while self.pending and len(self.running) < self.slots:
             item = next(iter(self.pending))
             self.running[item] = None
             started.append(item)
             del self.pending[item]
         return started
+
+    def hold_back(self, item: T) -> None:
+        """Take the slot of one that has not begun while paused; it is first to get one again."""
+        held = [*takewhile(self.pending.get, self.pending), item]
+        self.pending[item] = True
+        for each in reversed(held):  # in their order, before all others
+            self.pending.move_to_end(each, last=False)
+        self.running.pop(item, None)
 
     def remove(self, item: T) -> list[T]:
         """Take a job out, wherever it stands, with its slot; return the jobs to start."""
@@ -114,5 +135,5 @@ class Admission(Generic[T]):
         # Whoever finds a free slot does not wait, and so does not count.
         return self.max_pending is None or (
             len(self.pending) + len(self.arriving)
-            < self.max_pending + max(0, self.limit - len(self.running))
+            < self.max_pending + max(0, self.slots - len(self.running))
         )

@@ -120,6 +120,9 @@ class Book:
         """Let a job that holds a slot run, unless it has been cancelled."""
         if job._status is not _PENDING:
             return False
+        if not self.admission.slots:  # paused since the job was given its slot
+            self.admission.hold_back(job)
+            return False
         moment, me = monotonic(), get_ident()
         job._started = moment
         job._active = True

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from boundedjobs._failure import attempt
 from boundedjobs._latch import Latch
 from boundedjobs._log import log_interrupted, log_unheard
+from boundedjobs._pace import resume
 from boundedjobs._status import JobStatus
 from boundedjobs.errors import JobDeadlock
 
@@ -33,6 +34,7 @@ def close(core: Core, *, cancel_pending: bool) -> None:
         core.stop_accepting()
     if cancel_pending:
         cancel_waiting(core)
+    resume(core)  # what was accepted is finished
     core.rest()
 
 
@@ -63,6 +65,7 @@ def reopen(core: Core) -> None:
 def check_may_wait(core: Core, form: str) -> None:
     """Refuse to wait for the end of the runner where that would never come."""
     if core.is_inside() or core.todo.is_interrupting():
+        resume(core)  # nobody will `drain` it
         raise JobDeadlock(
             f"{form} inside a job of runner {core.name!r}, or in the midst of one of its own "
             "steps, would wait for itself; closing has begun: don't wait, use "
@@ -84,6 +87,7 @@ def _closing(core: Core) -> Latch:
 def drain(core: Core, deadline: float | None) -> None:
     """Wait until every job has ended and the threads have left; at `deadline` let go."""
     core.reap()
+    resume(core)
     core.carry_out()
     done = _closing(core)
     core.rest()

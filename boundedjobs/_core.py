@@ -45,11 +45,7 @@ class Core(Bodies):
             self.put_off(self._submit_late, job)
             return _ACCEPTED
         try:
-            admission, limit, most = (
-                self.admission,
-                self.admission.limit,
-                self.admission.max_pending,
-            )
+            admission, most = self.admission, self.admission.max_pending
             steps, threads, worker = job._steps, self.threads, None
             if job._listeners.on_status:
                 steps = ((None, _PENDING, job._submitted, job._submitted_at, None, None),)
@@ -58,6 +54,7 @@ class Core(Bodies):
             with (
                 self.lock
             ):  # a quick one: what `admission.submit` and `place` decide, without a call
+                slots = admission.slots
                 accepted = not (
                     admission.closed
                     or admission.outside
@@ -65,7 +62,7 @@ class Core(Bodies):
                     or (
                         most is not None
                         and (waiting := len(admission.pending) + len(admission.arriving)) >= most
-                        and waiting + len(admission.running) >= most + limit
+                        and waiting + len(admission.running) >= most + slots
                     )
                 )
                 if accepted:
@@ -75,7 +72,7 @@ class Core(Bodies):
                         threads.spare > 0
                         and not job._is_async
                         and not admission.pending
-                        and len(admission.running) < limit
+                        and len(admission.running) < slots
                     ):
                         admission.running[job] = None  # nobody waits where there is a free slot
                         threads.spare -= 1
@@ -91,7 +88,7 @@ class Core(Bodies):
                 verdict = self._submit_slowly(job, may_wait=may_wait)
             elif steps:
                 self.tell(job)
-            elif len(admission.running) < limit:
+            elif len(admission.running) < slots:
                 self.start()
             if self.loops is not None and admission.pending and not self.loops.are_only(job._loop):
                 self.reap()  # a loop that is gone may hold its slot
@@ -148,10 +145,11 @@ class Core(Bodies):
             return RunnerClosed(f"cannot schedule new futures after {what}", job=job)
         admission = self.admission
         running, arriving = len(admission.running), len(admission.arriving)
-        starting = min(arriving, max(0, admission.limit - running))  # these find a free slot
+        starting = min(arriving, max(0, admission.slots - running))  # these find a free slot
         running, pending = running + starting, len(admission.pending) + arriving - starting
+        state = "full" if admission.slots else "paused and full"
         return RunnerFull(
-            f"runner {self.name!r} is full: {running} of limit {admission.limit} run and "
+            f"runner {self.name!r} is {state}: {running} of limit {admission.limit} run and "
             f"{pending} of max_pending {admission.max_pending} wait; {hint}",
             limit=admission.limit,
             running=running,

@@ -66,7 +66,11 @@ class Ending(Book):
                 # A worker that has callbacks to call must not keep a job from others meanwhile;
                 # while a crowd is told, more may be added.
                 self.hand_over(admission.remove(job))
-            elif admission.outside or job not in admission.running:
+            elif (
+                admission.outside
+                or job not in admission.running
+                or len(admission.running) > admission.slots
+            ):
                 mine = self.hand_over(admission.remove(job), worker=worker)
             else:
                 for mine in admission.pending:  # noqa: B007 - the first of them

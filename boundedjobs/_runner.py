@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from functools import partial, wraps
 from typing import Any, Literal, NoReturn, Unpack, overload
+from weakref import finalize
 
 from boundedjobs import _checks
 from boundedjobs._admission import Verdict
@@ -14,6 +15,7 @@ from boundedjobs._here import running_loop
 from boundedjobs._job import Job
 from boundedjobs._listeners import Listener, Listeners
 from boundedjobs._maps import results
+from boundedjobs._pace import pause, resume, set_limit
 from boundedjobs._process import watch
 from boundedjobs._scope import Scope
 from boundedjobs._wrapping import F, P, T, WrapOptions, Wrapper
@@ -41,7 +43,8 @@ class BoundedRunner(Scope):
     event loops. What a listener or a callback raises is logged, and changes nothing.
 
     Args:
-        limit: How many jobs run at once, sync and async together; at least 1.
+        limit: How many jobs run at once, sync and async together; at least 1. It may be set
+            later, while jobs run.
         name: Of the runner, its threads and its log lines.
         max_pending: How many accepted jobs may wait for a slot; None is no bound, 0 is "run
             now or refuse".
@@ -81,6 +84,7 @@ class BoundedRunner(Scope):
         core = Core(_checks.text("name", name) or "runner", limit, max_pending)
         core.drain_timeout = _checks.seconds("drain_timeout", drain_timeout)
         super().__init__(core)
+        self._dropped: finalize[..., Any] | None = None
         watch(core)
 
     @property
@@ -90,8 +94,40 @@ class BoundedRunner(Scope):
 
     @property
     def limit(self) -> int:
-        """How many jobs run at once."""
+        """How many jobs run at once. It may be set at any time, from any thread.
+
+        More, and the jobs that wait longest start at once, and submitters that wait for room
+        are let in. Fewer, and what runs goes on: until no more than that run, none starts.
+        Threads that are not needed any more stay until the runner is closed.
+
+        Raises:
+            TypeError: it is set to what is no int.
+            ValueError: it is set to less than 1.
+            JobDeadlock: jobs that wait for others could never end with so few slots. The
+                limit stays as it was.
+        """
         return self._core.admission.limit
+
+    @limit.setter
+    def limit(self, limit: int) -> None:
+        set_limit(self._core, _checks.whole("limit", limit, 1))
+
+    def pause(self) -> None:
+        """Start no job until `resume()`. What runs goes on, and what is accepted waits.
+
+        When this returns, no body will begin that has not. Jobs are accepted as far as
+        `max_pending` goes; with 0 that is none. Closing resumes, save for what it cancels; so
+        does dropping the last reference to the runner. Once it is closed this does nothing.
+        """
+        if self._dropped is None:
+            # Nobody could resume it any more, and what waits would not even be referred to.
+            self._dropped = finalize(self, resume, self._core)
+            self._dropped.atexit = False  # the runners are drained there
+        pause(self._core)
+
+    def resume(self) -> None:
+        """Start jobs again, those that wait longest at once. Does nothing if not paused."""
+        resume(self._core)
 
     @property
     def listener_errors(self) -> int:
@@ -265,7 +301,7 @@ class BoundedRunner(Scope):
             admission = self._core.admission
             running, pending = len(admission.running), len(admission.pending)
             overdue = sum(job.status.is_final and job._active for job in admission.running)
-        state = "closed" if admission.closed else "open"
+        state = "closed" if admission.closed else "open" if admission.slots else "paused"
         late = f"overdue={overdue} " if overdue else ""
         return (
             f"<BoundedRunner {self.name!r} {state} limit={self.limit} running={running} "

@@ -23,6 +23,7 @@ from boundedjobs._closing import (
 from boundedjobs._core import Core
 from boundedjobs._failure import attempt
 from boundedjobs._here import running_loop
+from boundedjobs._pace import resume
 from boundedjobs.errors import JobDeadlock
 
 LIFESPAN_DRAIN = 8.0
@@ -141,6 +142,7 @@ class Scope(Executor):
         if loop is not None and core.needs(loop):
             if raised:
                 cancel_waiting(core)
+            resume(core)  # nobody will `drain` it
             raise JobDeadlock(
                 f"{form} would block this event loop, which jobs of runner {core.name!r} need "
                 "to end; closing has begun: use 'async with' or 'await runner.aclose()'"

@@ -205,5 +205,5 @@ class Telling(Ending):
                 is_placed = True
         if told is not None:
             told()
-        if is_placed and len(admission.running) < admission.limit:
+        if is_placed and len(admission.running) < admission.slots:
             self.start()

@@ -11,7 +11,7 @@ from boundedjobs._status import FINAL
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Iterable
 
     from boundedjobs._admission import Admission
     from boundedjobs._lanes._threads import ThreadLane
@@ -59,15 +59,16 @@ class Waits:
     def begin(self, token: object, wait: Wait, loops_of: LoopsOf) -> str | None:
         """Note a wait, or that it blocks a loop as well; say why not, if it could never end."""
         self._begun[token] = wait
-        stuck = self._stuck_with(wait, loops_of)
+        stuck = self._stuck_with(wait, loops_of, self._admission.limit)
         if not stuck:
             return None
         del self._begun[token]
-        return ", ".join(
-            f"{w.waiter.name!r} waits for {'room' if w.target is None else repr(w.target.name)}"
-            for w in stuck
-            if w.waiter is not None
-        )
+        return _shown(stuck)
+
+    def knot(self, limit: int, loops_of: LoopsOf) -> str | None:
+        """Say which waits that have begun could never end with a limit of `limit`, if any."""
+        stuck = self._stuck_with(None, loops_of, limit)
+        return _shown(stuck) if stuck else None
 
     def is_begun(self, token: object) -> bool:
         """Whether this wait has been noted: asked by who waits, without the lock."""
@@ -77,14 +78,14 @@ class Waits:
         """A wait is over, or could not begin."""
         self._begun.pop(token, None)
 
-    def _stuck_with(self, wait: Wait, loops_of: LoopsOf) -> list[Wait]:
+    def _stuck_with(self, wait: Wait | None, loops_of: LoopsOf, limit: int) -> list[Wait]:
         """The waits that can never end; none of them, if this one can.
 
         All are taken to be stuck, until it shows of each that what it waits for can end.
         """
         stuck = dict.fromkeys(self._begun.values())
         while True:
-            ending = self._ending(stuck, loops_of)
+            ending = self._ending(stuck, loops_of, limit)
             if wait in ending:
                 return []
             if not ending:
@@ -92,20 +93,21 @@ class Waits:
             for other in ending:
                 del stuck[other]
 
-    def _ending(self, stuck: Collection[Wait], loops_of: LoopsOf) -> list[Wait]:
+    def _ending(self, stuck: Collection[Wait], loops_of: LoopsOf, limit: int) -> list[Wait]:
         """Which waits will end, even if none of `stuck` did."""
-        running, limit = self._admission.running, self._admission.limit
+        running, workers = self._admission.running, self._threads.workers
         waiting = {wait.waiter for wait in stuck}
         blocked = {on for w in stuck for on in (w.thread, w.waiter and w.waiter._on) if on}
         loops = {wait.loop for wait in stuck if wait.loop is not None}
-        has_thread = sum(worker.ident in blocked for worker in self._threads.workers) < limit
+        # After the limit was set lower there may be more of both than it says.
+        has_thread = sum(worker.ident in blocked for worker in workers) < max(limit, len(workers))
 
         def goes_on(job: Job[Any]) -> bool:
             if job in waiting or job._on in blocked or loops.intersection(loops_of(job)):
                 return False
             return job._started is not None or job._is_async or has_thread
 
-        has_slot = len(running) < limit or any(map(goes_on, running))
+        has_slot = sum(map(goes_on, running)) > len(running) - limit
 
         def can_end(target: Job[Any] | None) -> bool:
             if target is None:
@@ -116,6 +118,14 @@ class Waits:
             )
 
         return [wait for wait in stuck if can_end(wait.target)]
+
+
+def _shown(waits: Iterable[Wait]) -> str:
+    return ", ".join(
+        f"{w.waiter.name!r} waits for {'room' if w.target is None else repr(w.target.name)}"
+        for w in waits
+        if w.waiter is not None
+    )
 
 
 def own_job(keeper: object) -> Job[Any] | None:

@@ -25,8 +25,9 @@ class Machine(RuleBasedStateMachine):
     @initialize(limit=st.integers(1, 4), max_pending=st.none() | st.integers(0, 4))
     def begin(self, limit: int, max_pending: int | None) -> None:
         self.it: Admission[int] = Admission(limit, max_pending)
-        self.limit, self.max_pending = limit, max_pending
-        self.closed = False
+        self.limit, self.max_pending, self.highest = limit, max_pending, limit
+        self.closed = self.paused = False
+        self.held: list[int] = []
         self.outside: list[int] = []
         self.arriving: list[int] = []
         self.pending: list[int] = []
@@ -37,13 +38,16 @@ class Machine(RuleBasedStateMachine):
     def room(self) -> bool:
         if self.max_pending is None:
             return True
-        free = self.limit - len(self.running)
+        free = self.free()
         waiting = len(self.arriving) + len(self.pending) - free
         return waiting < self.max_pending
 
+    def free(self) -> int:
+        return 0 if self.paused else max(0, self.limit - len(self.running))
+
     def started(self) -> list[int]:
         """Who gets the free slots, in their order."""
-        free = self.limit - len(self.running)
+        free = self.free()
         first, self.pending = self.pending[:free], self.pending[free:]
         self.running += first
         return first
@@ -94,6 +98,31 @@ class Machine(RuleBasedStateMachine):
     def start(self) -> None:
         assert self.it.start() == []  # whoever could start has been told to
 
+    @rule(limit=st.integers(1, 4))
+    def set_limit(self, limit: int) -> None:
+        self.limit = self.it.limit = limit
+        self.highest = max(self.highest, limit)
+        self.it.slots = self.it.slots and limit
+        assert self.it.start() == self.started()
+
+    @rule()
+    def pause(self) -> None:
+        self.paused, self.it.slots = True, 0
+
+    @rule()
+    def resume(self) -> None:
+        self.paused, self.it.slots = False, self.limit
+        assert self.it.start() == self.started()
+
+    @precondition(lambda self: self.paused and self.running)
+    @rule(data=st.data())
+    def hold_back(self, data: st.DataObject) -> None:
+        item = data.draw(st.sampled_from(self.running))
+        self.running.remove(item)
+        self.held = [each for each in self.held if each in self.pending] + [item]
+        self.pending = self.held + [each for each in self.pending if each not in self.held]
+        self.it.hold_back(item)
+
     @rule()
     def let_in(self) -> None:
         accepted: list[int] = []
@@ -129,17 +158,12 @@ class Machine(RuleBasedStateMachine):
         assert it.closed is self.closed
 
     @invariant()
-    def never_more_than_the_limit_run(self) -> None:
-        assert len(self.it.running) <= self.limit
+    def never_more_than_the_highest_limit_run(self) -> None:
+        assert len(self.it.running) <= self.highest
 
     @invariant()
     def no_slot_is_free_while_somebody_waits_for_one(self) -> None:
-        assert not self.it.pending or len(self.it.running) == self.limit
-
-    @invariant()
-    def never_more_than_max_pending_wait(self) -> None:
-        if self.max_pending is not None:
-            assert len(self.it.pending) <= self.max_pending
+        assert not self.it.pending or self.free() == 0
 
     @invariant()
     def nothing_is_lost_and_nothing_is_in_two_places(self) -> None:

@@ -222,6 +222,38 @@ def test_a_job_that_waits_at_exit_behind_a_running_one_runs_whatever_their_lanes
     ]  # fmt: skip
 
 
+def test_a_limit_that_is_set_at_exit_loses_no_job(children: Children) -> None:
+    lines = children.run(
+        """
+        runner = BoundedRunner(1, on_status=heard)
+
+        def grow():
+            assert exiting.wait(10)
+            runner.limit = 3
+
+        note_exit()
+        runner.submit(grow)
+        for number in range(4):
+            runner.submit(len, "abc")
+        """
+    )
+    assert lines.count("len succeeded") == 4
+    assert "len interrupted" not in lines
+
+
+def test_jobs_of_a_runner_that_is_paused_run_at_exit(children: Children) -> None:
+    lines = children.run(
+        """
+        runner = BoundedRunner(1, on_status=heard)
+        runner.submit(len, "abc").result(10)
+        runner.pause()
+        runner.submit(str, "abc")
+        del runner
+        """
+    )
+    assert lines[-2:] == ["str running", "str succeeded"]
+
+
 def test_async_listeners_hear_of_what_runs_at_exit(children: Children) -> None:
     lines = children.run("""
         async def listener(event):

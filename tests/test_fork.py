@@ -403,3 +403,24 @@ def test_forks_while_other_threads_hammer_the_runner_leave_every_child_a_usable_
         assert len(counts) == 3
         runner.shutdown()
         """)
+
+
+def test_the_child_of_a_paused_runner_is_not_paused_and_the_limit_is_as_it_was_set() -> None:
+    lines = run(
+        """
+        runner = BoundedRunner(1)
+        runner.limit = 3
+        runner.pause()
+        job = runner.submit(len, "abc")
+        fork(lambda: (say("limit", runner.limit), is_usable(runner), say("child done")))
+        say(job.status)
+        runner.resume()
+        say(job.result(10))
+        """
+    )
+    assert [line for line in lines if not line.startswith("log: ")] == [
+        "limit 3",
+        "child done",
+        "pending",
+        "3",
+    ]

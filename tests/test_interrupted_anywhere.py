@@ -28,7 +28,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import boundedjobs
-from boundedjobs import BoundedRunner, Job, JobCancelled, JobStatus, RunnerClosed
+from boundedjobs import (
+    BoundedRunner,
+    Job,
+    JobCancelled,
+    JobStatus,
+    RunnerClosed,
+    current_job,
+)
 from tests.blocking import when_blocking
 from tests.gates import TIMEOUT, AsyncGate, Gate, Heard
 
@@ -135,7 +142,8 @@ class World:
         self.problems: list[str] = []
         self.watched: list[Job[Any]] = []
         self.called_back: list[Job[Any]] = []
-        self.is_closed = False
+        self.is_closed = self.resumes = False
+        self.early: list[Job[Any]] = []  # end before the gates are open, if there is a higher limit
         self.ends = {JobStatus.SUCCEEDED, JobStatus.CANCELLED}
 
     def when_waiting(self) -> None:
@@ -190,8 +198,16 @@ class World:
         while len(getattr(job, "_waiters")) < 1:  # noqa: B009 - until futures.wait() does wait
             os.sched_yield()
 
+    def resume(self) -> None:
+        self.resumes = True  # what is cut off before it has begun is done again
+        self.runner.resume()
+
     def check(self) -> None:
         """Find what is wrong, now that all may go on."""
+        if self.resumes:
+            self.runner.resume()
+        if self.runner.limit > LIMIT and concurrent.futures.wait(self.early, PATIENCE).not_done:
+            self.problems.append("a job still waits for a worker")
         self.gate.open()
         self.async_gate.open()
         concurrent.futures.wait(self.jobs, PATIENCE)
@@ -221,12 +237,12 @@ class World:
             self.problems.append(repr(self.runner))
 
     def _meet(self) -> None:
-        barrier = Barrier(LIMIT)
+        barrier = Barrier(self.runner.limit)
 
         def meet() -> None:
             barrier.wait(PATIENCE)
 
-        for job in [self.runner.submit(meet) for _ in range(LIMIT)]:
+        for job in [self.runner.submit(meet) for _ in range(self.runner.limit)]:
             try:
                 job.result(2 * PATIENCE)
             except (BrokenBarrierError, TimeoutError) as exc:
@@ -460,6 +476,69 @@ def test_reporting_where_an_async_listener_hears(sweep: Sweep) -> None:
         world.heard = heard
         world.fill(pending=1)
         return world, lambda: world.jobs[0].report(0.5)
+
+    sweep(prepare)
+
+
+@HEARD
+def test_setting_the_limit_higher(sweep: Sweep, is_heard: bool) -> None:
+    def prepare() -> tuple[World, Callable[[], object]]:
+        world = world_for(is_heard, max_pending=1, when_full="wait")
+        world.fill(pending=1)
+        submit = partial(world.runner.submit, world.gate, "late")
+        world.waiters.append(world.in_thread("submit()", lambda: world.jobs.append(submit())))
+        while not getattr(world.runner, "_core").rooms:  # noqa: B009 - until submit() waits
+            os.sched_yield()
+        return world, partial(setattr, world.runner, "limit", LIMIT + 2)
+
+    sweep(prepare)
+
+
+def test_setting_the_limit_higher_for_those_who_wait_for_a_worker(sweep: Sweep) -> None:
+    def prepare() -> tuple[World, Callable[[], object]]:
+        world = World()
+        for _ in range(LIMIT):
+            job = world.runner.submit(lambda: current_job().add_done_callback(world.gate))
+            world.jobs.append(job)
+        world.gate.wait_for(LIMIT)  # in a callback: the slots are free, and no worker is
+        world.early = [world.runner.submit(len, "abc") for _ in range(LIMIT)]
+        world.jobs += world.early
+        return world, partial(setattr, world.runner, "limit", 2 * LIMIT)
+
+    sweep(prepare)
+
+
+@HEARD
+def test_setting_the_limit_lower(sweep: Sweep, is_heard: bool) -> None:
+    def prepare() -> tuple[World, Callable[[], object]]:
+        world = world_for(is_heard)
+        world.fill(pending=2)
+        return world, partial(setattr, world.runner, "limit", 1)
+
+    sweep(prepare)
+
+
+@HEARD
+@pytest.mark.parametrize("closes", [False, True], ids=["resume", "close"])
+def test_resuming(sweep: Sweep, is_heard: bool, closes: bool) -> None:
+    def prepare() -> tuple[World, Callable[[], object]]:
+        world = world_for(is_heard)
+        world.warm_up(loop=True)
+        world.runner.pause()
+        world.jobs += [world.runner.submit(body) for body in (world.gate, world.async_gate)]
+        world.jobs += [world.runner.submit(world.gate) for _ in range(2)]
+        world.is_closed = closes
+        return world, partial(world.runner.shutdown, wait=False) if closes else world.resume
+
+    sweep(prepare)
+
+
+def test_pausing(sweep: Sweep) -> None:
+    def prepare() -> tuple[World, Callable[[], object]]:
+        world = World()
+        world.fill(pending=2)
+        world.resumes = True
+        return world, world.runner.pause
 
     sweep(prepare)
 

@@ -12,6 +12,7 @@ import asyncio
 import concurrent.futures
 import contextlib
 import gc
+import logging
 import os
 import signal
 import subprocess
@@ -303,6 +304,43 @@ def test_what_a_handler_reports_is_heard_once() -> None:
         assert sorted(fractions) == expected
 
     assert everywhere(once) > 5
+
+
+@pytest.mark.parametrize("does", OPEN)
+def test_a_handler_may_pause_and_resume_wherever_it_comes(does: str) -> None:
+    def once(interrupted_by: Interrupted) -> None:
+        runner = BoundedRunner(2)
+        jobs: list[Job[str]] = []
+
+        def handle() -> None:
+            runner.pause()
+            jobs.append(runner.submit(str, "handler"))
+            runner.resume()
+
+        with interrupted_by(handle):
+            getattr(Doing(runner), does)()
+        for job in jobs:
+            assert job.result(PATIENCE) == "handler"
+        runner.shutdown()
+
+    assert everywhere(once) > 20
+
+
+@pytest.mark.parametrize("does", OPEN)
+def test_a_handler_may_set_the_limit_wherever_it_comes(does: str) -> None:
+    def once(interrupted_by: Interrupted) -> None:
+        runner = BoundedRunner(1)
+        interruption = interrupted_by(lambda: setattr(runner, "limit", 2))
+        with interruption:
+            getattr(Doing(runner), does)()
+        if interruption.where:
+            barrier = threading.Barrier(2)
+            for job in [runner.submit(barrier.wait, PATIENCE) for _ in range(2)]:
+                job.result(PATIENCE)
+            assert runner.limit == 2
+        runner.shutdown()
+
+    assert everywhere(once) > 20
 
 
 def test_a_handler_that_makes_room_lets_the_submitter_in_that_waits_on_the_same_thread() -> None:
@@ -635,6 +673,124 @@ def test_calls_from_within_a_step_of_the_runner_are_done_in_order_when_it_is_ove
     assert heard.statuses("dropped elsewhere") == ["pending", "cancelled"]
     assert said == [True]
     assert heard.statuses("int") == heard.statuses("late") == ["rejected"]
+
+
+def test_a_limit_that_is_set_within_a_step_is_set_when_that_is_over_or_in_vain_and_logged(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    gate, later, runner = AsyncGate(), AsyncGate(), BoundedRunner(2)
+    waits, logged = threading.Event(), threading.Event()
+
+    class Handler(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            logged.set()
+
+    async def outer() -> None:
+        runner.submit(gate)
+        inner = runner.wrap(nothing, name="inner")()
+        asyncio.get_running_loop().call_soon(waits.set)
+        await inner
+
+    async def main() -> None:
+        async with runner:
+            runner.submit(gate)
+            job = runner.wrap(outer, name="outer")()
+            assert await asyncio.to_thread(waits.wait, TIMEOUT)
+            await within_a_step(lambda: set_limit(1), lambda: set_limit(3))
+            assert await asyncio.to_thread(logged.wait, TIMEOUT)
+            assert runner.limit == 3
+            gate.open()
+            await job
+            await within_a_step(lambda: set_limit(4), lambda: runner.submit(later))
+            for _ in range(3):
+                runner.submit(later)
+            await asyncio.to_thread(later.wait_for, 4)
+            later.open()
+
+    def set_limit(limit: int) -> None:
+        runner.limit = limit
+
+    handler = Handler(logging.WARNING)
+    logging.getLogger("boundedjobs").addHandler(handler)
+    try:
+        run_on_loop(main())
+    finally:
+        logging.getLogger("boundedjobs").removeHandler(handler)
+    assert caplog.messages == [
+        "the limit of runner 'runner' stays as it is: with a limit of 1, jobs of runner 'runner' "
+        "would wait for ever: 'outer' waits for 'inner'; set it when they have ended, or use "
+        "another runner for the inner jobs"
+    ]
+
+
+def test_pausing_and_resuming_within_a_step_are_done_in_their_order_when_it_is_over() -> None:
+    gate, runner = AsyncGate(), BoundedRunner(3)
+
+    def resume_and_pause() -> None:
+        runner.resume()
+        runner.pause()
+
+    def pause_and_resume() -> None:
+        runner.pause()
+        runner.resume()
+
+    async def main() -> None:
+        async with runner, asyncio.timeout(TIMEOUT):
+            await within_a_step(resume_and_pause, lambda: runner.submit(gate))
+            while " paused " not in repr(runner):
+                await asyncio.sleep(0)
+            runner.resume()
+            await within_a_step(pause_and_resume, lambda: runner.submit(gate))
+            runner.submit(gate)
+            await asyncio.to_thread(gate.wait_for, 3)
+            gate.open()
+
+    run_on_loop(main())
+
+
+def test_a_ctrl_c_while_a_runner_is_resumed_goes_to_the_caller_and_what_may_start_does() -> None:
+    gate, runner = AsyncGate(), BoundedRunner(1)
+
+    def hook() -> None:
+        raise KeyboardInterrupt
+
+    def resume() -> None:
+        with pytest.raises(KeyboardInterrupt):
+            runner.resume()
+
+    async def main() -> None:
+        async with runner:
+            runner.pause()
+            runner.submit(gate)
+            await within_a_step(hook, resume)
+            await asyncio.to_thread(gate.wait_for)
+            gate.open()
+
+    run_on_loop(main())
+
+
+def test_a_ctrl_c_while_the_limit_is_set_goes_to_the_caller_and_what_may_start_does() -> None:
+    gate = AsyncGate()
+    runner = BoundedRunner(1)
+
+    def hook() -> None:
+        raise KeyboardInterrupt
+
+    def raise_limit() -> None:
+        with pytest.raises(KeyboardInterrupt):
+            runner.limit = 2
+
+    async def main() -> None:
+        async with runner:
+            jobs = [runner.submit(gate) for _ in range(2)]
+            await asyncio.to_thread(gate.wait_for)
+            await within_a_step(hook, raise_limit)
+            await asyncio.to_thread(gate.wait_for)
+            gate.open()
+            assert [await job for job in jobs] == [None, None]
+
+    run_on_loop(main())
+    assert runner.limit == 2
 
 
 def test_a_ctrl_c_while_a_refusal_is_told_goes_to_the_caller_and_the_refusal_is_heard_once() -> (

@@ -87,6 +87,11 @@ class ThreadLane:
         self.workers[worker] = None
         self._todo.add(partial(self._start, worker, job))
 
+    def grow(self) -> None:
+        """Have workers for the jobs that lie here, as far as `limit` goes. Under the lock."""
+        for _ in range(min(-self.spare, self.limit - len(self.workers))):
+            self._add(None)
+
     def mend(self) -> None:
         """Start again whom a Ctrl-C has kept from being started. Under the lock."""
         for worker in self.workers:

@@ -326,6 +326,9 @@ def options() -> None:
     BoundedRunner(1, on_status=[listener, alistener], on_progress=(listener,))
     BoundedRunner(1, on_status=lambda event: print(event.status))
     assert_type(runner.limit, int)
+    runner.limit = 3
+    assert_type(runner.pause(), None)
+    assert_type(runner.resume(), None)
     assert_type(runner.name, str)
 
 

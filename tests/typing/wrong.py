@@ -152,7 +152,8 @@ def read_only(job: Job[str], event: JobEvent, failure: Failure, progress: Progre
     event.kwargs["two"] = "2"  # type: ignore[index]
     failure.message = ""  # type: ignore[misc]
     progress.fraction = 1  # type: ignore[misc]
-    runner.limit = 3  # type: ignore[misc]
+    runner.name = "n"  # type: ignore[misc]
+    runner.limit = "3"  # type: ignore[assignment]
 
 
 def reports() -> None:
