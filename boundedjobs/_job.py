@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from contextvars import Context, ContextVar, copy_context
 from datetime import UTC, datetime
+from math import inf
 from threading import get_ident
 from time import monotonic, time
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -71,6 +72,7 @@ class Job(LazyFuture[T]):
     # What few jobs need is no slot, but set when it is needed.
     _asked: bool = False  # to stop
     _awaitable: Awaitable[Any] | None = None  # what a sync body has returned
+    _deadline: float = inf  # of its body, once that has begun
 
     def __init__(
         self,

@@ -10,6 +10,7 @@ from boundedjobs._callables import Kind, close_coroutine, kind_of, shown
 from boundedjobs._event import JobEvent
 from boundedjobs._here import running_loop
 from boundedjobs._latch import Latch
+from boundedjobs._patience import Patience
 
 Listener = Callable[[JobEvent], object]
 """A status callback, sync or async: it is handed one event."""
@@ -21,15 +22,20 @@ _NOT_SEVERAL = (str, bytes, Mapping)  # iterables, of what is no listener
 
 
 class Listeners:
-    """The listeners of a runner, or of one wrapped callable."""
+    """What goes with each job of a runner, or of one wrapped callable.
 
-    __slots__ = ("nobody", "on_progress", "on_status")
+    Who listens, and how long its body may take.
+    """
+
+    __slots__ = ("nobody", "on_progress", "on_status", "patience")
 
     def __init__(
         self,
         on_status: Listener | Iterable[Listener] | None = None,
         on_progress: Listener | Iterable[Listener] | None = None,
+        patience: Patience | None = None,
     ) -> None:
+        self.patience = patience
         self.on_status = _checked("on_status", on_status)
         self.on_progress = _checked("on_progress", on_progress)
         self.nobody = not (self.on_status or self.on_progress)
@@ -43,6 +49,9 @@ class Listeners:
         both.on_status = _joined(self.on_status, more.on_status)
         both.on_progress = _joined(self.on_progress, more.on_progress)
         both.nobody = self.nobody and more.nobody
+        both.patience = (
+            self.patience if more.patience is None else more.patience.over(self.patience)
+        )
         return both
 
 

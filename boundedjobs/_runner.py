@@ -14,6 +14,7 @@ from boundedjobs._here import running_loop
 from boundedjobs._job import Job
 from boundedjobs._listeners import Listener, Listeners
 from boundedjobs._maps import results
+from boundedjobs._patience import patience
 from boundedjobs._process import watch
 from boundedjobs._scope import Scope
 from boundedjobs._wrapping import F, P, T, WrapOptions, Wrapper
@@ -54,6 +55,11 @@ class BoundedRunner(Scope):
             they must be quick, or be async). Async ones run on the loop that entered the
             runner, else on the one that the job was submitted on, else on a private one.
         on_progress: The same for what jobs report.
+        timeout: Seconds that a body may take, from its start; None or `math.inf`: any time. Then
+            the job is FAILED with `JobTimeout`, phase `timeout`. An async body is cancelled. A
+            sync one can't be stopped: `check_cancelled()` raises within it, it counts as
+            overdue, what it still returns or raises is dropped with a WARNING, and its slot
+            stays taken until then. **One that never returns never frees its slot.**
         drain_timeout: Seconds that closing waits for jobs before it interrupts them, at
             interpreter exit too. None: no deadline, save 8 s for `lifespan`; `math.inf`:
             none there either.
@@ -68,6 +74,7 @@ class BoundedRunner(Scope):
         when_full: Literal["reject", "wait"] = "reject",
         on_status: Listener | Iterable[Listener] | None = None,
         on_progress: Listener | Iterable[Listener] | None = None,
+        timeout: float | None = None,
         drain_timeout: float | None = None,
     ) -> None:
         limit = _checks.whole("limit", limit, 1)
@@ -76,7 +83,7 @@ class BoundedRunner(Scope):
         if when_full not in ("reject", "wait"):
             error = ValueError if isinstance(when_full, str) else TypeError
             raise error(f"when_full must be 'reject' or 'wait', got {when_full!r}")
-        self._listeners = Listeners(on_status, on_progress)
+        self._listeners = Listeners(on_status, on_progress, patience(timeout))
         self._waits = when_full == "wait"
         core = Core(_checks.text("name", name) or "runner", limit, max_pending)
         core.drain_timeout = _checks.seconds("drain_timeout", drain_timeout)
@@ -146,21 +153,31 @@ class BoundedRunner(Scope):
         name: str | None = None,
         on_status: Listener | Iterable[Listener] | None = None,
         on_progress: Listener | Iterable[Listener] | None = None,
+        timeout: float | None = None,
     ) -> Any:
         """Make a callable that submits `fn` and returns the `Job`; also as a decorator.
 
         What it makes keeps the name, the docstring and the signature, works as a method
         (`@classmethod` and `@staticmethod` go outside it), and is sync even around a
         coroutine function, so that `BackgroundTasks` gets it back at once. The listeners
-        given here hear after those of the runner.
+        given here hear after those of the runner; a `timeout` given here is used in place of
+        the runner's (`math.inf`: none).
 
         Raises:
-            TypeError: `fn` is not callable, or a generator function.
+            TypeError: `fn` is not callable, or a generator function; or an option is of the
+                wrong type.
+            ValueError: an option has a bad value.
         """
         name = _checks.text("name", name)
-        listeners = self._listeners + Listeners(on_status, on_progress)
+        listeners = self._listeners + Listeners(on_status, on_progress, patience(timeout))
         if fn is None:
-            return partial(self.wrap, name=name, on_status=on_status, on_progress=on_progress)
+            return partial(
+                self.wrap,
+                name=name,
+                on_status=on_status,
+                on_progress=on_progress,
+                timeout=timeout,
+            )
         if isinstance(fn, classmethod | staticmethod):
             raise TypeError(
                 f"fn must be a function, got a {type(fn).__name__}: put @{type(fn).__name__} "

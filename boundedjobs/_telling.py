@@ -31,6 +31,12 @@ class Telling(Ending):
             return self.settle(job, worker=worker)
         return self.tell(job, worker=worker) if self.begin_telling(job) else None
 
+    def release(self, job: Job[Any], *, worker: bool = False) -> Job[Any] | None:
+        mine = super().release(job, worker=worker)
+        if self.ending and job in self.ending:
+            self.conclude(job)  # whoever was to do so may be gone: its loop, say
+        return mine
+
     def begin_telling(self, job: Job[Any]) -> bool:
         """Become the one who tells what is noted of a job, unless somebody is at it already."""
         with self.lock:

@@ -26,6 +26,8 @@ class FakeClock:
         self.now = 1000.0
         self._changed = threading.Condition()
         self._waiting: dict[object, float] = {}  # until when each timer waits
+        self.goes_on = threading.Event()  # cleared, it holds the timers that have waited
+        self.goes_on.set()
         self._bells: list[_Bell] = []
         for name, module in list(sys.modules.items()):
             if name.startswith("boundedjobs.") and getattr(module, "monotonic", None):
@@ -85,6 +87,8 @@ class _Bell:
                 clock._changed.wait()
             del clock._waiting[self]
             clock._changed.notify_all()
+        assert clock.goes_on.wait(TIMEOUT), "a timer was held for ever"
+        with clock._changed:
             if not self.items:
                 raise Empty
             return self.items.popleft()

@@ -403,3 +403,22 @@ def test_forks_while_other_threads_hammer_the_runner_leave_every_child_a_usable_
         assert len(counts) == 3
         runner.shutdown()
         """)
+
+
+def test_the_timer_starts_anew_in_the_child() -> None:
+    lines = run("""
+        runner = BoundedRunner(1, timeout=60)
+        runner.submit(held)
+        until_started(1)
+
+        def in_child():
+            job = runner.wrap(go.wait, timeout=0.05)(10)
+            say(type(job.exception(10)).__name__)
+            go.set()
+            runner.shutdown()
+
+        fork(in_child)
+        go.set()
+        runner.shutdown()
+        """)
+    assert lines[0] == "JobTimeout"
