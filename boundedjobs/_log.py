@@ -81,6 +81,18 @@ def log_late(job: object, what: str, late: float) -> None:
     )
 
 
+def log_stuck(name: str, job_id: str, ran: float, stack: str) -> None:
+    """Say where a body is that has run for long."""
+    log(
+        logging.WARNING,
+        "job %r (%s) has run for %.1f s and goes on at:\n%s",
+        name,
+        job_id,
+        ran,
+        stack,
+    )
+
+
 def log_interrupted(runner: str, jobs: Iterable[tuple[str, str]]) -> None:
     """Name the jobs that a closing runner had to let go."""
     names = ", ".join(f"{name!r} ({job_id})" for name, job_id in jobs)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import inf
 
 from boundedjobs import _checks
 
@@ -13,18 +12,22 @@ class Patience:
     """What a runner, or one wrapped callable, grants each body. Seconds; `inf` is no bound."""
 
     timeout: float | None = None
-    """None: as the runner has it."""
+    """Then the job has FAILED. None: as the runner has it."""
+    stuck_after: float | None = None
+    """Then it is said where the body is. None: as the runner has it."""
 
     def over(self, other: Patience | None) -> Patience:
         """This, and where it says nothing, the other."""
-        return self if other is None or self.timeout is not None else other
+        if other is None:
+            return self
+        return Patience(
+            other.timeout if self.timeout is None else self.timeout,
+            other.stuck_after if self.stuck_after is None else self.stuck_after,
+        )
 
-    def deadline(self, begun: float) -> float:
-        """When a body that began then has taken too long."""
-        return inf if self.timeout is None else begun + self.timeout
 
-
-def patience(timeout: float | None) -> Patience | None:
+def patience(timeout: float | None, stuck_after: float | None) -> Patience | None:
     """What was asked for; None if nothing was."""
     timeout = _checks.duration("timeout", timeout)
-    return None if timeout is None else Patience(timeout)
+    stuck_after = _checks.duration("stuck_after", stuck_after)
+    return None if timeout is stuck_after is None else Patience(timeout, stuck_after)
