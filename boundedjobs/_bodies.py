@@ -13,7 +13,7 @@ from boundedjobs._failure import call, capture, trace_of
 from boundedjobs._job import Job, current
 from boundedjobs._log import log_failed
 from boundedjobs._status import FINAL, JobStatus
-from boundedjobs._telling import Telling
+from boundedjobs._watching import Watching
 from boundedjobs.errors import JobCancelled, JobInterrupted
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ _RUNNING, _SUCCEEDED = JobStatus.RUNNING, JobStatus.SUCCEEDED
 Outcome = tuple[JobStatus, BaseException | None, "Failure | None"]
 
 
-class Bodies(Telling):
+class Bodies(Watching):
     """Runs bodies and decides how their jobs end."""
 
     def work(self, job: Job[Any] | None) -> None:
@@ -55,6 +55,8 @@ class Bodies(Telling):
             self.tell(job, worker=True)
         if job._status is not _RUNNING:  # interrupted while its listeners heard
             return self.ended_late(job, None, None, worker=True)
+        if job._listeners.patience is not None:
+            self.watch(job)
         assert job._fn is not None
         try:
             if job._kwargs is None:
@@ -90,6 +92,8 @@ class Bodies(Telling):
         awaitable = job._awaitable
         if awaitable is not None:
             job._awaitable = None
+        elif job._listeners.patience is not None:
+            self.watch(job)
         try:
             if cancelled:
                 raise asyncio.CancelledError

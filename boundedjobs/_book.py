@@ -18,7 +18,7 @@ from itertools import count
 from threading import Thread, get_ident
 from time import monotonic, time
 from typing import TYPE_CHECKING, Any
-from weakref import WeakSet, finalize
+from weakref import WeakSet, finalize, ref
 
 from boundedjobs._admission import Admission
 from boundedjobs._here import NO_LATE_THREADS, importing
@@ -27,6 +27,7 @@ from boundedjobs._lanes._threads import ThreadLane
 from boundedjobs._latch import Latch
 from boundedjobs._log import log_listener_error
 from boundedjobs._status import JobStatus
+from boundedjobs._timer import Timer
 from boundedjobs._todo import Todo
 from boundedjobs._waits import Waits
 
@@ -58,6 +59,7 @@ class Book:
         self.admission: Admission[Job[Any]] = Admission(limit, max_pending)
         self.threads = ThreadLane(name, limit, self.todo)
         self.waits = Waits(self.admission, self.threads)
+        self.timer = Timer(name, self.todo, ref(self))  # type: ignore[arg-type]  # Watching looks
         self.loops: Loops | None = None
         self.entered: AbstractEventLoop | None = None  # the loop that entered the runner
         self.rooms: dict[Job[Any], Latch] = {}  # where submitters wait for room
@@ -67,7 +69,7 @@ class Book:
         self.listener_errors = 0
         # Unique across processes by the random part, made anew in a forked child.
         self.numbers = count(int.from_bytes(os.urandom(8)) << 32)
-        self.finalizers = [finalize(self, self.threads.dismiss)]
+        self.finalizers = [finalize(self, each.dismiss) for each in (self.threads, self.timer)]
 
     @property
     def home(self) -> AbstractEventLoop | None:
@@ -104,17 +106,29 @@ class Book:
         """A job is PENDING; unless that is to be told first, it takes its place."""
         self.note(job, JobStatus.PENDING)
         if NO_LATE_THREADS and not self.is_prepared(job):
-            if job._is_async:
-                self.todo.add(self.lane(None).wake)
-            else:
-                self.threads.prepare()
+            self.prepare(job)
         return [] if job._steps else self.admission.place(job)
 
     def is_prepared(self, job: Job[Any]) -> bool:
-        """Whether the thread is there that a job will need: see `NO_LATE_THREADS`."""
+        """Whether the threads are there that a job will need: see `NO_LATE_THREADS`."""
+        if self.needs_timer(job) and self.timer.thread is None:
+            return False
         if job._is_async:
             return (job._loop or self.home or (self.loops and self.loops.private)) is not None
         return bool(self.threads.workers)
+
+    def needs_timer(self, job: Job[Any]) -> bool:
+        """Whether something about a job is to be done when a time has come."""
+        return job._listeners.patience is not None
+
+    def prepare(self, job: Job[Any]) -> None:
+        """Have the threads that a job will need."""
+        if self.needs_timer(job):
+            self.timer.prepare()
+        if not job._is_async:
+            self.threads.prepare()
+        elif (job._loop or self.home) is None:
+            self.todo.add(self.lane(None).wake)
 
     def claim(self, job: Job[Any]) -> bool:
         """Let a job that holds a slot run, unless it has been cancelled."""
@@ -192,6 +206,10 @@ class Book:
         )
         return not unfinished and all(job._settled for job in admission.running)
 
+    def overdue_on(self) -> set[object]:
+        """On which threads and tasks the bodies are whose jobs have had their end."""
+        return {job._on for job in self.admission.running if job._settled}
+
     def jobs(self) -> list[Job[Any]]:
         """Every job that has been handed in and not been let go of yet."""
         admission = self.admission
@@ -236,6 +254,7 @@ class Book:
         waiting = [j for j in self.admission.running if j._status is JobStatus.PENDING]
         self.hand_over([*started, *self.admission.start(), *waiting])
         self.threads.mend()
+        self.timer.mend()
 
     def wake_loops(self) -> None:
         """Wake those that a Ctrl-C may have kept from being woken; do all that is to be done."""
@@ -261,6 +280,7 @@ class Book:
             if not (self.admission.closed and self.is_quiet()):
                 return
             self.threads.dismiss()
+            self.timer.dismiss()
             # A body that was let go of may still be on the private loop.
             private = None
             if self.loops is not None and not self.admission.running:

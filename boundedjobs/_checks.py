@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from math import inf
+from threading import TIMEOUT_MAX
+
 
 def whole(parameter: str, value: object, least: int) -> int:
     """An int of at least `least`."""
@@ -21,6 +24,17 @@ def seconds(parameter: str, value: object) -> float | None:
     if not value >= 0:  # nor is NaN
         raise ValueError(f"{parameter} must be at least 0 seconds, got {value!r}")
     return value
+
+
+def duration(parameter: str, value: object) -> float | None:
+    """A number of seconds, more than 0; None if there is none."""
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"{parameter} must be a number of seconds or None, got {value!r}")
+    if not value > 0:  # nor is NaN
+        raise ValueError(f"{parameter} must be more than 0 seconds, got {value!r}")
+    return float(value) if value <= TIMEOUT_MAX else inf  # no clock goes as far
 
 
 def text(parameter: str, value: object) -> str | None:

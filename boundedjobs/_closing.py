@@ -101,7 +101,12 @@ def join(core: Core, deadline: float | None) -> None:
     with core.lock:
         if not core.admission.closed:
             return
+        # The bodies of jobs that have had their end may never return: nobody waits for them.
+        overdue = core.overdue_on()
+        core.left_behind.update(w for w in core.threads.workers if w.ident in overdue)
         threads: list[Thread] = [*core.threads.workers, *core.threads.leaving]
+    if core.timer.stopping is not None:
+        threads.append(core.timer.stopping)
     if core.loops is not None and core.loops.stopping is not None:
         threads.append(core.loops.stopping)
     end = None if deadline is None else max(deadline, monotonic() + GRACE)

@@ -119,10 +119,11 @@ class Ending(Book):
         self, job: Job[Any], status: JobStatus | None, exc: BaseException | None, *, worker: bool
     ) -> Job[Any] | None:
         """The job had ended before its body has: only the slot is left to be freed."""
+        late = monotonic() - job._ended
         if status is JobStatus.SUCCEEDED:
-            log_late(job, "returns")
+            log_late(job, "returns", late)
         elif status is JobStatus.FAILED:
-            log_late(job, f"raises ({type(exc).__name__})")
+            log_late(job, f"raises ({type(exc).__name__})", late)
         return self.release(job, worker=worker)
 
     def release(self, job: Job[Any], *, worker: bool = False) -> Job[Any] | None:

@@ -17,9 +17,12 @@ if TYPE_CHECKING:
 
     # What an event is made of: previous, status, when by the monotonic clock and by the wall's
     # (None: now, for it is told at once), progress, failure. Made under the lock, and so no class.
-    Step = tuple[
+    Plain = tuple[
         JobStatus | None, JobStatus, float, float | None, "Progress | None", Failure | None
     ]
+    # The same, and where the body is: of a job that is stuck.
+    Stuck = tuple[JobStatus, JobStatus, float, float, "Progress | None", None, str]
+    Step = Plain | Stuck
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +84,7 @@ class JobEvent:
 
     @property
     def previous(self) -> JobStatus | None:
-        """The status before this step; None for the first, RUNNING for progress."""
+        """The status before this step; None for the first, RUNNING for progress and `on_stuck`."""
         return self._step[0]
 
     @property
@@ -116,6 +119,11 @@ class JobEvent:
     def failure(self) -> Failure | None:
         """Why the job ended FAILED, INTERRUPTED or REJECTED; else None."""
         return self._step[5]
+
+    @property
+    def stack(self) -> str:
+        """For `on_stuck` listeners: where the body was, as `Job.stack()` has it; else empty."""
+        return self._step[6] if len(self._step) == 7 else ""
 
     def __repr__(self) -> str:
         return f"<JobEvent {self.name!r} id={self.job_id} {self.previous} -> {self.status}>"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from contextvars import Context, ContextVar, copy_context
 from datetime import UTC, datetime
+from math import inf
 from threading import get_ident
 from time import monotonic, time
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -71,6 +72,10 @@ class Job(LazyFuture[T]):
     _asked: bool = False  # to stop
     _awaitable: Awaitable[Any] | None = None  # what a sync body has returned
     _failure: Failure | None = None
+    # By the monotonic clock, once its body has begun.
+    _deadline: float = inf
+    _stuck_at: float = inf  # when it is said next where the body is
+    _stuck_for: float = inf  # how long it has been since it was said before
 
     _ended: float  # set with a final status, and not before
 
@@ -182,6 +187,16 @@ class Job(LazyFuture[T]):
         False, and `check_cancelled()` raises within it. False, too, once it has ended.
         """
         return self._keeper.cancel(self)
+
+    def stack(self) -> str:
+        """Return where the body is now, as text in the manner of a traceback.
+
+        On a thread, its live stack; of a coroutine, the chain of what it awaits, through the
+        tasks that it awaits; or the stack of its event loop's thread, if it does not await
+        anything now. Empty if no body runs: not begun yet, or over. Of a job that has timed out
+        or was let go, as long as its body still runs. May be called from any thread.
+        """
+        return self._keeper.stack(self)
 
     def _start(self) -> Coroutine[Any, Any, None]:
         """Its body, as what runs on an event loop."""

@@ -10,6 +10,7 @@ from boundedjobs._callables import Kind, close_coroutine, kind_of, shown
 from boundedjobs._event import JobEvent
 from boundedjobs._here import running_loop
 from boundedjobs._latch import Latch
+from boundedjobs._patience import Patience
 
 Listener = Callable[[JobEvent], object]
 """A status callback, sync or async: it is handed one event."""
@@ -21,28 +22,41 @@ _NOT_SEVERAL = (str, bytes, Mapping)  # iterables, of what is no listener
 
 
 class Listeners:
-    """The listeners of a runner, or of one wrapped callable."""
+    """What goes with each job of a runner, or of one wrapped callable.
 
-    __slots__ = ("nobody", "on_progress", "on_status")
+    Who listens, and how long its body may take.
+    """
+
+    __slots__ = ("nobody", "on_progress", "on_status", "on_stuck", "patience")
 
     def __init__(
         self,
         on_status: Listener | Iterable[Listener] | None = None,
         on_progress: Listener | Iterable[Listener] | None = None,
+        on_stuck: Listener | Iterable[Listener] | None = None,
+        patience: Patience | None = None,
     ) -> None:
+        self.patience = patience
         self.on_status = _checked("on_status", on_status)
         self.on_progress = _checked("on_progress", on_progress)
-        self.nobody = not (self.on_status or self.on_progress)
+        self.on_stuck = _checked("on_stuck", on_stuck)
+        self.nobody = not (self.on_status or self.on_progress or self.on_stuck)
 
     def has_async(self) -> bool:
         """Whether one of them needs an event loop."""
-        return any(hearers and hearers[1] for hearers in (self.on_status, self.on_progress))
+        return any(
+            hearers and hearers[1] for hearers in (self.on_status, self.on_progress, self.on_stuck)
+        )
 
     def __add__(self, more: Listeners) -> Listeners:
         both = Listeners()
         both.on_status = _joined(self.on_status, more.on_status)
         both.on_progress = _joined(self.on_progress, more.on_progress)
+        both.on_stuck = _joined(self.on_stuck, more.on_stuck)
         both.nobody = self.nobody and more.nobody
+        both.patience = (
+            self.patience if more.patience is None else more.patience.over(self.patience)
+        )
         return both
 
 

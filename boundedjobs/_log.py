@@ -70,9 +70,27 @@ def log_private_loop(name: str) -> None:
     )
 
 
-def log_late(job: object, what: str) -> None:
-    """Say that a body ended after its job had."""
-    log(logging.WARNING, "%s had already ended: what its body %s now is dropped", repr(job), what)
+def log_late(job: object, what: str, late: float) -> None:
+    """Say that a body ended `late` seconds after its job had."""
+    log(
+        logging.WARNING,
+        "%s had already ended: what its body %s now, %.1f s late, is dropped",
+        repr(job),
+        what,
+        late,
+    )
+
+
+def log_stuck(name: str, job_id: str, ran: float, stack: str) -> None:
+    """Say where a body is that has run for long."""
+    log(
+        logging.WARNING,
+        "job %r (%s) has run for %.1f s and goes on at:\n%s",
+        name,
+        job_id,
+        ran,
+        stack,
+    )
 
 
 def log_interrupted(runner: str, jobs: Iterable[tuple[str, str]]) -> None:

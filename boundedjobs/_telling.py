@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from functools import partial
 from threading import get_ident
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from boundedjobs._callables import must_be_awaited
 from boundedjobs._ending import Ending
 from boundedjobs._event import JobEvent
+from boundedjobs._failure import attempt
 from boundedjobs._here import running_loop, running_task
 from boundedjobs._job import Job, current
 from boundedjobs._latch import Latch
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 # An attribute of an enum is looked up anew each time, which costs as much as a call.
 _PENDING, _RUNNING = JobStatus.PENDING, JobStatus.RUNNING
 
+# In place of a teller: whoever comes next on the job's loop, or finds that it is gone.
+_LOOP: Final = object()
+
 
 class Telling(Ending):
     """Lets the listeners hear what has been noted, and ends the jobs of which all is heard."""
@@ -31,10 +35,16 @@ class Telling(Ending):
             return self.settle(job, worker=worker)
         return self.tell(job, worker=worker) if self.begin_telling(job) else None
 
+    def release(self, job: Job[Any], *, worker: bool = False) -> Job[Any] | None:
+        mine = super().release(job, worker=worker)
+        if self.ending and job in self.ending:
+            self.conclude(job)  # whoever was to do so may be gone: its loop, say
+        return mine
+
     def begin_telling(self, job: Job[Any]) -> bool:
         """Become the one who tells what is noted of a job, unless somebody is at it already."""
         with self.lock:
-            if job._teller is not None or not job._steps:
+            if job._teller not in (None, _LOOP) or not job._steps:
                 return False
             job._teller = get_ident()
             return True
@@ -46,7 +56,7 @@ class Telling(Ending):
         told, and to be done, follows when they have ended.
         """
         mine, me = None, job._teller
-        while True:
+        while job._steps:
             event = job._event or self._begin_event(job)
             if worker or current.get(None) is job:
                 self._call(event)
@@ -78,7 +88,9 @@ class Telling(Ending):
         """The event of the first step. It stays in its place until it has been heard."""
         step = job._steps[0]
         listeners = job._listeners
-        hearers = listeners.on_progress if step[0] is step[1] else listeners.on_status
+        hearers = listeners.on_status
+        if step[0] is step[1]:
+            hearers = listeners.on_stuck if len(step) == 7 else listeners.on_progress
         sync, asynchronous = hearers or ((), ())
         event = JobEvent(job, step, iter(sync))
         if asynchronous:
@@ -190,7 +202,7 @@ class Telling(Ending):
     def _heard(self, job: Job[Any], event: JobEvent) -> None:
         """All have heard an event that is not the last; what it stood in the way of follows."""
         admission = self.admission
-        told = None
+        told = on = None
         is_placed = False
         with self.lock:  # a quick one
             if job._event is event:
@@ -199,11 +211,24 @@ class Telling(Ending):
             if not job._steps:
                 job._teller = None
                 told, job._on_told = job._on_told, None
+            elif event.stack and not isinstance(job._on, int):
+                job._teller, on = _LOOP, job._on
             if job in admission.arriving and event._step[1] is _PENDING:
                 admission.pending[job] = None
                 del admission.arriving[job]
                 is_placed = True
         if told is not None:
             told()
+        if on is not None:
+            self._tell_on_loop(job, on)
         if is_placed and len(admission.running) < admission.slots:
             self.start()
+
+    def _tell_on_loop(self, job: Job[Any], task: Task[None]) -> None:
+        """What is left to be told of an async job is told on its loop; here, if that is closed."""
+
+        def go_on() -> object:
+            return self.begin_telling(job) and self.tell(job)
+
+        if attempt(task.get_loop().call_soon_threadsafe, go_on) is not None:
+            go_on()

@@ -20,6 +20,9 @@ class WrapOptions(TypedDict, total=False):
     name: str | None
     on_status: Listener | Iterable[Listener] | None
     on_progress: Listener | Iterable[Listener] | None
+    on_stuck: Listener | Iterable[Listener] | None
+    timeout: float | None
+    stuck_after: float | None
 
 
 class Wrapper(Protocol):

@@ -97,6 +97,7 @@ def test_no_field_of_an_event_can_be_set_or_deleted(field: str) -> None:
 def test_an_event_has_the_fields_of_the_contract_and_no_others() -> None:
     times = {"at", "waited", "ran"}
     fields = {"job_id", "name", "args", "kwargs", "previous", "status", "progress", "failure"}
+    fields |= {"stack"}
     assert {name for name in dir(JobEvent) if not name.startswith("_")} == fields | times
     with pytest.raises(AttributeError):
         told(int)[0].more = 1  # type: ignore[attr-defined]  # the point

@@ -436,6 +436,21 @@ def test_a_coroutine_that_refuses_to_be_cancelled_does_not_hold_the_process(
     assert child.lines[-1] == "interrupted"
 
 
+@pytest.mark.parametrize("body", ["hang", "hang_async", "lambda: hang_async()"])
+def test_the_time_of_a_body_that_starts_and_hangs_at_exit_is_up_when_it_is(
+    children: Children, body: str
+) -> None:
+    child = children(f"""
+        runner = BoundedRunner(1)
+        runner.submit(until_exit)
+        runner.wrap({body}, timeout=0.2, on_status=lambda e: say(e.status))()
+        note_exit()
+        """)
+    assert child.end() == 0
+    assert child.seconds < 4
+    assert child.lines[-3:] == ["running", "hangs", "failed"]
+
+
 def test_an_infinite_drain_timeout_is_no_deadline_at_exit(children: Children) -> None:
     lines = children.run("""
         runner = BoundedRunner(1, drain_timeout=math.inf)

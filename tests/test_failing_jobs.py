@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from boundedjobs import BoundedRunner, Job, JobEvent, JobInterrupted, JobStatus
-from tests.gates import TIMEOUT, AsyncGate, Gate, Heard
+from tests.gates import TIMEOUT, AsyncGate, Gate, Heard, on_time
 
 
 class BrokenError(Exception):
@@ -404,12 +404,12 @@ def test_what_a_body_brings_after_its_job_was_interrupted_is_dropped_with_a_warn
         left.wait_for()  # the slot is free: the late one has ended
         left.open()
         after.result(TIMEOUT)
-    assert logged(caplog) == [
+    assert [(name, level, on_time(text)) for name, level, text in logged(caplog)] == [
         (
             "boundedjobs",
             logging.WARNING,
             f"<Job 'late' id={job.id} interrupted> had already ended: "
-            f"what its body {what} now is dropped",
+            f"what its body {what} now, 0.0 s late, is dropped",
         )
     ]
     with pytest.raises(JobInterrupted):

@@ -424,3 +424,22 @@ def test_the_child_of_a_paused_runner_is_not_paused_and_the_limit_is_as_it_was_s
         "pending",
         "3",
     ]
+
+
+def test_the_timer_starts_anew_in_the_child() -> None:
+    lines = run("""
+        runner = BoundedRunner(1, timeout=60)
+        runner.submit(held)
+        until_started(1)
+
+        def in_child():
+            job = runner.wrap(go.wait, timeout=0.05)(10)
+            say(type(job.exception(10)).__name__)
+            go.set()
+            runner.shutdown()
+
+        fork(in_child)
+        go.set()
+        runner.shutdown()
+        """)
+    assert lines[0] == "JobTimeout"

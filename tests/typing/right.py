@@ -187,7 +187,9 @@ def empty_options(one: int) -> str:
     return ""
 
 
-@runner.wrap(name="a name", on_status=print, on_progress=[print])
+@runner.wrap(
+    name="a name", on_status=print, on_progress=[print], on_stuck=print, timeout=5, stuck_after=2.5
+)
 def with_options(one: int, *, two: str = "") -> str:
     return ""
 

@@ -105,6 +105,7 @@ def options_of_wrap() -> None:
     runner.wrap(plain, nme="a name")  # type: ignore[call-overload]
     runner.wrap(plain, name=7)  # type: ignore[call-overload]
     runner.wrap(plain, "a name")  # type: ignore[call-overload]
+    runner.wrap(timeout="7")  # type: ignore[call-overload]
     runner.wrap(name=7)  # type: ignore[call-overload]
     runner.wrap(name="a name")(7)  # type: ignore[call-overload]
 

@@ -1,0 +1,164 @@
+"""Watching over what runs: whose time is up."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from functools import partial
+from math import inf
+from threading import Thread, get_ident
+from time import monotonic, time
+from typing import TYPE_CHECKING, Any
+
+from boundedjobs._failure import attempt, capture
+from boundedjobs._job import Job
+from boundedjobs._log import log, log_failed, log_stuck
+from boundedjobs._stack import shown, task_lines, thread_lines
+from boundedjobs._status import FINAL, JobStatus
+from boundedjobs._telling import Telling
+from boundedjobs.errors import JobTimeout
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Call = Callable[[], object]
+
+
+class Watching(Telling):
+    """Looks when the timer says so. That thread decides; it calls nobody who might hang."""
+
+    def watch(self, job: Job[Any]) -> None:
+        """The body of a job begins: its time counts from now."""
+        patience = job._listeners.patience
+        assert patience is not None
+        begun = monotonic()
+        with self.lock:
+            job._deadline = begun + (patience.timeout or inf)
+            job._stuck_for = patience.stuck_after or inf
+            job._stuck_at = begun + job._stuck_for
+            self.timer.at(min(job._deadline, job._stuck_at))
+        if self.todo.added:
+            self.carry_out()
+
+    def look(self) -> None:
+        """See to whose time is up and who is stuck, and find when that will be so next."""
+        now = monotonic()
+        calls: deque[Call] = deque()
+        with self.lock:
+            late, stuck = self._due(now)
+        for job in late:
+            self._time_out(job, calls)
+        calls.extend(partial(self._tell_stuck, job) for job in stuck)
+        self._make_apart(calls)
+
+    def look_without_timer(self, exc: Exception) -> None:
+        """No thread can be started that would look."""
+        log(
+            logging.ERROR,
+            "runner %r could not start its timer, and does not see whose time is up until it can: "
+            "%s",
+            self.name,
+            str(exc),
+        )
+
+    def stack(self, job: Job[Any]) -> str:
+        """See `Job.stack`."""
+        with self.lock:  # while it is held, the body may go on, but the thread not to another
+            on = job._on if job._active else None
+            lines = thread_lines(on) if isinstance(on, int) else []
+        if on is None:
+            return ""
+        if isinstance(on, int):
+            return shown(on, lines)
+        where = task_lines(on)
+        return shown(*where) if job._active else ""
+
+    def _due(self, now: float) -> tuple[list[Job[Any]], list[Job[Any]]]:
+        """Whose time is up, and who is stuck; the timer is told when to look next."""
+        late, stuck, due = [], [], inf
+        for job in self.admission.running:
+            if job._stuck_at <= now:
+                stuck.append(job)
+                job._stuck_for *= 2
+                job._stuck_at = now + job._stuck_for
+            if job._status is JobStatus.RUNNING:
+                if job._deadline <= now:
+                    late.append(job)
+                else:
+                    due = min(due, job._deadline)
+            due = min(due, job._stuck_at)
+        self.timer.due = due
+        return late, stuck
+
+    def _tell_stuck(self, job: Job[Any]) -> None:
+        """Say where a body is, in the log and to those who listen."""
+        stack, ran = self.stack(job), 0.0 if job._started is None else monotonic() - job._started
+        if not stack:
+            return  # it has just ended
+        log_stuck(job.name, job.id, ran, stack)
+        running, me = JobStatus.RUNNING, get_ident()
+        with self.lock:
+            # An end is the last that is heard of a job, though its body may go on.
+            if job._status is not running or not job._listeners.on_stuck:
+                return
+            is_mine = job._teller is None
+            if is_mine:
+                job._teller = me
+            step = (running, running, monotonic(), time(), job._progress, None, stack)
+            job._steps += (step,)
+        if is_mine:
+            self.tell(job)
+            if job._status in FINAL and not job._steps:
+                self.settle(job)  # it ended meanwhile, and no listener hears that
+
+    def _time_out(self, job: Job[Any], calls: deque[Call]) -> None:
+        """Decide that a job has FAILED; what calls listeners is done where it is to be done."""
+        assert job._listeners.patience is not None
+        error = JobTimeout(
+            f"job {job.name!r} ran longer than its timeout of {job._listeners.patience.timeout:g} s"
+        )
+        error.add_note(self.stack(job))
+        failure = capture(error, "timeout")
+        with self.lock:
+            if job._status is not JobStatus.RUNNING:
+                return  # it has just ended
+            job._exception, job._failure = error, failure
+            job._asked = True
+            self.ending[job] = None
+            self.note(job, JobStatus.FAILED)
+            on = job._on
+        if on is None or isinstance(on, int):
+            calls.append(partial(self._end_late, job))
+            return
+
+        def end_on_loop() -> None:
+            on.cancel()
+            self._end_late(job)
+
+        if attempt(on.get_loop().call_soon_threadsafe, end_on_loop) is not None:
+            calls.append(partial(self._end_late, job))  # the loop is closed
+
+    def _end_late(self, job: Job[Any]) -> None:
+        try:
+            assert job._failure is not None
+            log_failed(job.name, job.id, JobStatus.FAILED, job._failure)
+            self.conclude(job)
+        except BaseException:  # a Ctrl-C, on a loop of the main thread
+            self.mend()
+            self.resume(job)
+            raise
+
+    def _make_apart(self, calls: deque[Call]) -> None:
+        """Make calls that may hang on a thread, and while one does, the rest on the next one."""
+        if not calls:
+            return
+        name = f"{self.name}-teller"
+        teller = Thread(target=self._make_next, args=(calls,), name=name, daemon=True)
+        if attempt(teller.start) is not None:  # no more threads can be started
+            while calls:
+                calls.popleft()()
+
+    def _make_next(self, calls: deque[Call]) -> None:
+        call = calls.popleft()
+        self._make_apart(calls)
+        call()
