@@ -32,12 +32,25 @@ class Admission(Generic[T]):
     can be done again, so that an interruption between the two loses nothing.
     """
 
-    __slots__ = ("arriving", "closed", "limit", "max_pending", "outside", "pending", "running")
+    __slots__ = (
+        "arriving",
+        "closed",
+        "held",
+        "limit",
+        "max_pending",
+        "outside",
+        "pending",
+        "running",
+        "spaced",
+    )
 
     def __init__(self, limit: int, max_pending: int | None) -> None:
         self.limit = limit
         self.max_pending = max_pending
         self.closed = False
+        # Where starts are spaced, each holds back the next: until whoever knows the time lets go.
+        self.spaced = False
+        self.held = False
         self.outside: OrderedDict[T, None] = OrderedDict()
         self.arriving: dict[T, None] = {}
         # Ordered dictionaries: first in, first out, and a job that is cancelled is gone at
@@ -68,7 +81,8 @@ class Admission(Generic[T]):
     def start(self) -> list[T]:
         """Hand the free slots to those who wait longest; return them."""
         started: list[T] = []
-        while self.pending and len(self.running) < self.limit:
+        while self.pending and len(self.running) < self.limit and not self.held:
+            self.held = self.spaced
             item = next(iter(self.pending))
             self.running[item] = None
             started.append(item)

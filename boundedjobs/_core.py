@@ -75,6 +75,7 @@ class Core(Bodies):
                         and not job._is_async
                         and not admission.pending
                         and len(admission.running) < limit
+                        and not admission.spaced
                     ):
                         admission.running[job] = None  # nobody waits where there is a free slot
                         threads.spare -= 1

@@ -62,7 +62,7 @@ class Ending(Book):
                 told, job._on_told = job._on_told, None
             if is_late or job._active:
                 pass
-            elif admission.outside or job not in admission.running:
+            elif admission.outside or admission.spaced or job not in admission.running:
                 mine = self.hand_over(admission.remove(job), worker=worker)
             elif meeting is not None and meeting.callbacks:
                 # A worker that has callbacks to call must not keep a job from others meanwhile.
