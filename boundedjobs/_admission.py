@@ -36,12 +36,14 @@ class Admission(Generic[T]):
     __slots__ = (
         "arriving",
         "closed",
+        "held",
         "limit",
         "max_pending",
         "outside",
         "pending",
         "running",
         "slots",
+        "spaced",
     )
 
     def __init__(self, limit: int, max_pending: int | None) -> None:
@@ -50,6 +52,9 @@ class Admission(Generic[T]):
         self.slots = limit
         self.max_pending = max_pending
         self.closed = False
+        # Where starts are spaced, each holds back the next: until whoever knows the time lets go.
+        self.spaced = False
+        self.held = False
         self.outside: OrderedDict[T, None] = OrderedDict()
         self.arriving: dict[T, None] = {}
         # Ordered dictionaries: first in, first out, and a job that is cancelled is gone at
@@ -81,7 +86,8 @@ class Admission(Generic[T]):
     def start(self) -> list[T]:
         """Hand the free slots to those who wait longest; return them."""
         started: list[T] = []
-        while self.pending and len(self.running) < self.slots:
+        while self.pending and len(self.running) < self.slots and not self.held:
+            self.held = self.spaced
             item = next(iter(self.pending))
             self.running[item] = None
             started.append(item)

@@ -36,6 +36,8 @@ class Bodies(Watching):
         with self.lock:
             if not self.claim(job):
                 return
+        if self.todo.added:
+            self.carry_out()
         run, me = self._run, get_ident()
         while job is not None:  # a traceback of a body leads to this frame: it keeps no job
             assert job._context is not None
@@ -83,6 +85,8 @@ class Bodies(Watching):
             if job._awaitable is None and not self.claim(job):
                 return
             job._on = task
+        if self.todo.added:
+            self.carry_out()
         current.set(job)
         cancelled = False
         if job._teller == get_ident():

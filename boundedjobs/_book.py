@@ -15,6 +15,7 @@ from __future__ import annotations
 import os
 from functools import partial
 from itertools import count
+from math import inf
 from threading import Thread, get_ident
 from time import monotonic, time
 from typing import TYPE_CHECKING, Any
@@ -49,6 +50,7 @@ class Book:
     """Status, events, slots and ends of the jobs of one runner."""
 
     exiting = False  # the interpreter is
+    stagger: float | None = None  # seconds from one start to the next
 
     def __init__(self, name: str, limit: int, max_pending: int | None) -> None:
         self.name = name
@@ -67,6 +69,8 @@ class Book:
         self.closings: list[Latch] = []  # set when nothing is left to do, or anew to be done
         self.left_behind: WeakSet[Thread] = WeakSet()  # outlived a deadline: not waited for
         self.listener_errors = 0
+        self.admission.spaced = self.stagger is not None
+        self.next_start = -inf  # not before: guarded by the lock
         # Unique across processes by the random part, made anew in a forked child.
         self.numbers = count(int.from_bytes(os.urandom(8)) << 32)
         self.finalizers = [finalize(self, each.dismiss) for each in (self.threads, self.timer)]
@@ -119,7 +123,7 @@ class Book:
 
     def needs_timer(self, job: Job[Any]) -> bool:
         """Whether something about a job is to be done when a time has come."""
-        return job._listeners.patience is not None
+        return job._listeners.patience is not None or self.stagger is not None
 
     def prepare(self, job: Job[Any]) -> None:
         """Have the threads that a job will need."""
@@ -144,6 +148,9 @@ class Book:
         if job._listeners.on_status:
             job._steps = ((_PENDING, _RUNNING, moment, None, None, None),)
             job._teller = me
+        if self.stagger is not None:
+            self.next_start = moment + self.stagger
+            self._await_next_start()
         return True
 
     def hand_over(self, jobs: Iterable[Job[Any]], *, worker: bool = False) -> Job[Any] | None:
@@ -158,10 +165,29 @@ class Book:
                 else:
                     self.threads.put(job)
             let_in = self.admission.let_in() if self.admission.outside else ()
-            if not let_in:
+            if let_in:
+                jobs = [started for job in let_in for started in self.accept(job)]
+                self.open_rooms()
+            elif self.stagger is None or not (jobs := self.pace()):
                 return mine
-            jobs = [started for job in let_in for started in self.accept(job)]
-            self.open_rooms()
+
+    def pace(self) -> list[Job[Any]]:
+        """Who starts now, if the last start was long enough ago. Can be done again."""
+        admission = self.admission
+        # One that has its slot and has not begun says when it does: see `claim`.
+        if not admission.held or any(job._status is _PENDING for job in admission.running):
+            return []
+        if monotonic() >= self.next_start:
+            admission.held = False
+            return admission.start()
+        self._await_next_start()
+        return []
+
+    def _await_next_start(self) -> None:
+        if self.admission.pending:
+            # Maybe no job runs, and no thread but the timer's knows of those that wait.
+            self.timer.keeps = self
+            self.timer.at(self.next_start)
 
     def stop_accepting(self) -> None:
         """Take no more jobs; those who wait for room find that they were not accepted."""

@@ -37,6 +37,14 @@ def duration(parameter: str, value: object) -> float | None:
     return float(value) if value <= TIMEOUT_MAX else inf  # no clock goes as far
 
 
+def finite(parameter: str, value: object) -> float | None:
+    """A number of seconds, more than 0, that pass one day; None if there is none."""
+    value = duration(parameter, value)
+    if value == inf:
+        raise ValueError(f"{parameter} must be a finite number of seconds, got {value!r}")
+    return value
+
+
 def text(parameter: str, value: object) -> str | None:
     """A string that is not empty; None if there is none."""
     if value is None:

@@ -73,6 +73,7 @@ class Core(Bodies):
                         and not job._is_async
                         and not admission.pending
                         and len(admission.running) < slots
+                        and not admission.spaced
                     ):
                         admission.running[job] = None  # nobody waits where there is a free slot
                         threads.spare -= 1

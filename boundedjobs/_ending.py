@@ -68,6 +68,7 @@ class Ending(Book):
                 self.hand_over(admission.remove(job))
             elif (
                 admission.outside
+                or admission.spaced
                 or job not in admission.running
                 or len(admission.running) > admission.slots
             ):

@@ -70,6 +70,8 @@ class BoundedRunner(Scope):
             with its live stack, and `on_stuck` listeners hear it. Again after twice as long,
             and so on, as long as the body runs, past the end of its job too. None or
             `math.inf`: never.
+        stagger: Seconds at least from the start of one job to that of the next. Where a slot is
+            free, a job that waits starts when they have passed. It holds while closing too.
         drain_timeout: Seconds that closing waits for jobs before it interrupts them, at
             interpreter exit too. None: no deadline, save 8 s for `lifespan`; `math.inf`:
             none there either.
@@ -87,6 +89,7 @@ class BoundedRunner(Scope):
         on_stuck: Listener | Iterable[Listener] | None = None,
         timeout: float | None = None,
         stuck_after: float | None = None,
+        stagger: float | None = None,
         drain_timeout: float | None = None,
     ) -> None:
         limit = _checks.whole("limit", limit, 1)
@@ -99,6 +102,8 @@ class BoundedRunner(Scope):
         self._listeners = Listeners(on_status, on_progress, on_stuck, granted)
         self._waits = when_full == "wait"
         core = Core(_checks.text("name", name) or "runner", limit, max_pending)
+        core.stagger = _checks.finite("stagger", stagger)
+        core.admission.spaced = core.stagger is not None
         core.drain_timeout = _checks.seconds("drain_timeout", drain_timeout)
         super().__init__(core)
         self._dropped: finalize[..., Any] | None = None

@@ -41,18 +41,24 @@ class Watching(Telling):
             self.carry_out()
 
     def look(self) -> None:
-        """See to whose time is up and who is stuck, and find when that will be so next."""
+        """See to whose time is up, who is stuck and who may start, and find when to look next."""
         now = monotonic()
         calls: deque[Call] = deque()
         with self.lock:
             late, stuck = self._due(now)
+            self.timer.keeps = None
+            self.hand_over(())  # to whom the time has come to start
+        self.carry_out()
         for job in late:
             self._time_out(job, calls)
         calls.extend(partial(self._tell_stuck, job) for job in stuck)
         self._make_apart(calls)
 
     def look_without_timer(self, exc: Exception) -> None:
-        """No thread can be started that would look."""
+        """No thread can be started that would look: rather than never, jobs start at once."""
+        with self.lock:
+            self.next_start = -inf
+            self.hand_over(())
         log(
             logging.ERROR,
             "runner %r could not start its timer, and does not see whose time is up until it can: "

@@ -451,6 +451,20 @@ def test_the_time_of_a_body_that_starts_and_hangs_at_exit_is_up_when_it_is(
     assert child.lines[-3:] == ["running", "hangs", "failed"]
 
 
+def test_jobs_that_wait_for_their_time_to_start_run_at_exit(children: Children) -> None:
+    child = children("""
+        begun = threading.Event()
+        runner = BoundedRunner(1, stagger=0.5)
+        runner.submit(lambda: (begun.set(), until_exit(0)))
+        assert begun.wait(10)
+        runner.submit(until_exit, 1)
+        note_exit()
+        """)
+    assert child.end() == 0
+    assert [line for line in child.lines if line.startswith("ran")] == ["ran 0", "ran 1"]
+    assert child.errors == ""  # the timer, which nothing needed before, is there
+
+
 def test_an_infinite_drain_timeout_is_no_deadline_at_exit(children: Children) -> None:
     lines = children.run("""
         runner = BoundedRunner(1, drain_timeout=math.inf)

@@ -443,3 +443,23 @@ def test_the_timer_starts_anew_in_the_child() -> None:
         runner.shutdown()
         """)
     assert lines[0] == "JobTimeout"
+
+
+def test_starts_are_spaced_in_the_child_too() -> None:
+    lines = run("""
+        runner = BoundedRunner(2, stagger=0.2)
+        runner.submit(held)
+        until_started(1)
+        runner.submit(held)
+
+        def in_child():
+            first, second = runner.submit(int), runner.submit(int)
+            second.result(10)
+            say(first.waited < 0.2 <= second.waited + first.waited)
+            runner.shutdown()
+
+        fork(in_child)
+        go.set()
+        runner.shutdown()
+        """)
+    assert lines == ["True"]
