@@ -70,13 +70,14 @@ class Book:
     # Under the lock.
 
     def note(self, job: Job[Any], status: JobStatus) -> None:
-        """Decide a step, and its place among the events of the job. Can be done again."""
+        """Decide a step, and its place among the events of the job. Can be done again.
+
+        That a job is RUNNING is decided by `claim`.
+        """
         if job._status is status:
             return
         moment = monotonic()
-        if status is JobStatus.RUNNING:
-            job._started = moment
-        elif status is not JobStatus.PENDING:
+        if status is not JobStatus.PENDING:
             job._ended = moment
         steps = job._steps
         # Though nobody hears of it, an end comes after what is still to be heard.

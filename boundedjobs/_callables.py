@@ -61,8 +61,6 @@ def must_be_awaited(value: object) -> bool:
     A `concurrent.futures.Future`, a `Job` included, is a plain result. Never raises, and
     asks the type alone: the value may be a proxy that answers nothing.
     """
-    if value is None:
-        return False
     cls = type(value)
     if cls is GeneratorType:
         return bool(value.gi_code.co_flags & CO_ITERABLE_COROUTINE)  # type: ignore[attr-defined]
