@@ -842,14 +842,16 @@ def test_what_was_put_off_is_done_though_no_thread_can_be_started(
     run_on_loop(main())
 
 
-def test_a_ctrl_c_while_an_async_listener_is_waited_for_calls_it_once() -> None:
+@pytest.mark.parametrize("status", [JobStatus.PENDING, JobStatus.CANCELLED])
+def test_a_ctrl_c_while_an_async_listener_is_waited_for_calls_it_once(status: JobStatus) -> None:
     heard = Heard()
     gate = AsyncGate()
+    busy = Gate()
     interrupted = threading.Event()
 
     async def listen(event: JobEvent) -> None:
         heard(event)
-        if event.name == "held" and event.status is JobStatus.PENDING:
+        if event.name == "held" and event.status is status:
             await gate()
 
     def handle(*_: object) -> None:
@@ -871,7 +873,12 @@ def test_a_ctrl_c_while_an_async_listener_is_waited_for_calls_it_once() -> None:
     ):
         again.callback(signal.signal, signal.SIGINT, signal.signal(signal.SIGINT, handle))
         runner.submit(nothing).result(TIMEOUT)  # all threads are there
+        runner.submit(busy)
+        held = runner.wrap(nothing, name="held")
+        step: Callable[[], object] = held if status is JobStatus.PENDING else held().cancel
         with pytest.raises(KeyboardInterrupt), when_blocking(presses.start):
-            runner.wrap(nothing, name="held")()
+            step()
         presses.join(TIMEOUT)
-    assert heard.statuses("held") == ["pending", "running", "succeeded"]
+        busy.open()
+    ends = ["running", "succeeded"] if status is JobStatus.PENDING else ["cancelled"]
+    assert heard.statuses("held") == ["pending", *ends]
