@@ -91,7 +91,6 @@ class LazyFuture(Future[T]):
 
     name: str
     _keeper: Core
-    _result: T
     _settled: bool
     _status: JobStatus | None
     _started: float | None
@@ -127,7 +126,7 @@ class LazyFuture(Future[T]):
             if not self._settled:
                 self._wait(timeout, "result()")
             if self._status is _SUCCEEDED:
-                return self._result
+                return self._result  # type: ignore[return-value]  # there is one
             self._raise_if_cancelled()
             raise self._untraced()
         finally:
@@ -145,7 +144,7 @@ class LazyFuture(Future[T]):
             if not self._settled:
                 yield from self._wait_on_loop()
             if self._status is _SUCCEEDED:
-                return self._result
+                return self._result  # type: ignore[return-value]  # there is one
             asyncio = sys.modules.get("asyncio")
             if asyncio is not None and issubclass(type(self._exception), asyncio.CancelledError):
                 # Raised here it would look like the cancellation of whoever awaits.

@@ -112,17 +112,23 @@ class Calls:
 class Listening:
     """What runs on an event loop to await the calls of one event."""
 
-    __slots__ = ("_context", "_lost", "_start")
+    __slots__ = ("_context", "_on_lost", "_on_start")
 
     def __init__(
         self,
-        start: Callable[[], Coroutine[Any, Any, None]],
+        on_start: Callable[[], Coroutine[Any, Any, None]],
         context: Context,
-        lost: Callable[[BaseException | None], None],
+        on_lost: Callable[[BaseException | None], None],
     ) -> None:
-        self._start = start
+        self._on_start = on_start
         self._context = context
-        self._lost = lost
+        self._on_lost = on_lost
+
+    def _start(self) -> Coroutine[Any, Any, None]:
+        return self._on_start()
+
+    def _lost(self, exc: BaseException | None) -> None:
+        self._on_lost(exc)
 
 
 def _checked(parameter: str, given: Listener | Iterable[Listener] | None) -> Hearers:
