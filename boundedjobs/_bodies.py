@@ -12,7 +12,7 @@ from boundedjobs._callables import close_coroutine, must_be_awaited
 from boundedjobs._failure import call, capture, trace_of
 from boundedjobs._job import Job, current
 from boundedjobs._log import log_failed
-from boundedjobs._status import FINAL, JobStatus
+from boundedjobs._status import FINAL, RUNNING, SUCCEEDED, JobStatus
 from boundedjobs._watching import Watching
 from boundedjobs.errors import JobCancelled, JobInterrupted
 
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
     from boundedjobs._failure import Failure, Phase
 
-# An attribute of an enum is looked up anew each time, which costs as much as a call.
-_RUNNING, _SUCCEEDED = JobStatus.RUNNING, JobStatus.SUCCEEDED
 
 Outcome = tuple[JobStatus, BaseException | None, "Failure | None"]
 
@@ -55,7 +53,7 @@ class Bodies(Watching):
             current.set(job)
         else:  # as for PENDING: it is the current one since that was heard
             self.tell(job, worker=True)
-        if job._status is not _RUNNING:  # interrupted while its listeners heard
+        if job._status is not RUNNING:  # interrupted while its listeners heard
             return self.ended_late(job, None, None, worker=True)
         if job._listeners.patience is not None:
             self.watch(job)
@@ -154,22 +152,22 @@ class Bodies(Watching):
         me = get_ident()
         with self.lock:  # nearly always a quick one
             job._active = False
-            is_late = job._status is not _RUNNING
+            is_late = job._status is not RUNNING
             if not is_late:
                 job._result = result
                 if job._steps:  # a report that is still to be heard
-                    self.note(job, _SUCCEEDED)
+                    self.note(job, SUCCEEDED)
                 elif job._listeners.on_status:
-                    step = (_RUNNING, _SUCCEEDED, moment, None, job._progress, None)
+                    step = (RUNNING, SUCCEEDED, moment, None, job._progress, None)
                     job._ended = moment
                     job._teller = me
-                    job._status = _SUCCEEDED
+                    job._status = SUCCEEDED
                     job._steps = (step,)
                 else:
                     job._ended = moment
-                    job._status = _SUCCEEDED
+                    job._status = SUCCEEDED
         if is_late:
-            return self.ended_late(job, _SUCCEEDED, None, worker=worker)
+            return self.ended_late(job, SUCCEEDED, None, worker=worker)
         if job._teller is not me:
             return self.conclude(job, worker=worker)
         return self.tell(job, worker=worker)
@@ -181,7 +179,7 @@ class Bodies(Watching):
         status, outcome, failure = _outcome(job, exc, from_outside=from_outside)
         with self.lock:
             job._active = False
-            is_late = job._status is not _RUNNING
+            is_late = job._status is not RUNNING
             if not is_late:
                 job._exception, job._failure = outcome, failure
                 job._trace = None if outcome is None else trace_of(outcome)

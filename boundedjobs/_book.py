@@ -27,7 +27,7 @@ from boundedjobs._job import Job
 from boundedjobs._lanes._threads import ThreadLane
 from boundedjobs._latch import Latch
 from boundedjobs._log import log_listener_error
-from boundedjobs._status import JobStatus
+from boundedjobs._status import PENDING, RUNNING, JobStatus
 from boundedjobs._timer import Timer
 from boundedjobs._todo import Todo
 from boundedjobs._waits import Waits
@@ -40,10 +40,6 @@ if TYPE_CHECKING:
     from boundedjobs._lanes._loops import LoopLane
     from boundedjobs._listeners import Listener
     from boundedjobs._loops import Loops
-
-
-# An attribute of an enum is looked up anew each time, which costs as much as a call.
-_PENDING, _RUNNING = JobStatus.PENDING, JobStatus.RUNNING
 
 
 class Book:
@@ -90,7 +86,7 @@ class Book:
         if job._status is status:
             return
         moment = monotonic()
-        if status is not _PENDING:
+        if status is not PENDING:
             job._ended = moment
         steps = job._steps
         # Though nobody hears of it, an end comes after what is still to be heard.
@@ -136,7 +132,7 @@ class Book:
 
     def claim(self, job: Job[Any]) -> bool:
         """Let a job that holds a slot run, unless it has been cancelled."""
-        if job._status is not _PENDING:
+        if job._status is not PENDING:
             return False
         if not self.admission.slots:  # paused since the job was given its slot
             self.admission.hold_back(job)
@@ -144,9 +140,9 @@ class Book:
         moment, me = monotonic(), get_ident()
         job._started = moment
         job._active = True
-        job._status = _RUNNING
+        job._status = RUNNING
         if job._listeners.on_status:
-            job._steps = ((_PENDING, _RUNNING, moment, None, None, None),)
+            job._steps = ((PENDING, RUNNING, moment, None, None, None),)
             job._teller = me
         if self.stagger is not None:
             self.next_start = moment + self.stagger
@@ -175,7 +171,7 @@ class Book:
         """Who starts now, if the last start was long enough ago. Can be done again."""
         admission = self.admission
         # One that has its slot and has not begun says when it does: see `claim`.
-        if not admission.held or any(job._status is _PENDING for job in admission.running):
+        if not admission.held or any(job._status is PENDING for job in admission.running):
             return []
         if monotonic() >= self.next_start:
             admission.held = False

@@ -12,7 +12,7 @@ from boundedjobs._failure import capture
 from boundedjobs._here import NO_LATE_THREADS, running_loop
 from boundedjobs._job import Job
 from boundedjobs._latch import Latch
-from boundedjobs._status import FINAL, JobStatus
+from boundedjobs._status import FINAL, PENDING, JobStatus
 from boundedjobs._waits import Wait, own_job
 from boundedjobs.errors import (
     BoundedJobsError,
@@ -30,8 +30,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# An attribute of an enum is looked up anew each time, which costs as much as a call.
-_ACCEPTED, _PENDING = Verdict.ACCEPTED, JobStatus.PENDING
+_ACCEPTED = Verdict.ACCEPTED
 
 
 class Core(Bodies):
@@ -48,7 +47,7 @@ class Core(Bodies):
             admission, most = self.admission, self.admission.max_pending
             steps, threads, worker = job._steps, self.threads, None
             if job._listeners.on_status:
-                steps = ((None, _PENDING, job._submitted, job._submitted_at, None, None),)
+                steps = ((None, PENDING, job._submitted, job._submitted_at, None, None),)
                 job._teller = get_ident()  # of PENDING, and of all that comes before it is heard
             unprepared = NO_LATE_THREADS and not self.is_prepared(job)
             with (
@@ -80,7 +79,7 @@ class Core(Bodies):
                         worker = threads.ready
                     else:
                         admission.pending[job] = None
-                    job._status = _PENDING
+                    job._status = PENDING
                     job._steps = steps
             verdict = _ACCEPTED
             if worker is not None:

@@ -8,13 +8,10 @@ from typing import TYPE_CHECKING, Any
 from boundedjobs._book import Book
 from boundedjobs._job import Job
 from boundedjobs._log import log_late
-from boundedjobs._status import JobStatus
+from boundedjobs._status import PENDING, RUNNING, SUCCEEDED, JobStatus
 
 if TYPE_CHECKING:
     from boundedjobs._event import JobEvent
-
-# An attribute of an enum is looked up anew each time, which costs as much as a call.
-_PENDING, _RUNNING, _SUCCEEDED = JobStatus.PENDING, JobStatus.RUNNING, JobStatus.SUCCEEDED
 
 
 class Ending(Book):
@@ -50,10 +47,10 @@ class Ending(Book):
             meeting = job._meeting
             if returned:
                 job._active = False
-                if job._status is _RUNNING:
+                if job._status is RUNNING:
                     job._result = result
                     job._ended = moment
-                    job._status = _SUCCEEDED
+                    job._status = SUCCEEDED
                 else:
                     is_late = True
             elif heard is not None and job._event is heard:
@@ -78,7 +75,7 @@ class Ending(Book):
                     break
                 if mine is None:
                     del admission.running[job]
-                elif mine._is_async == worker or mine._status is not _PENDING:
+                elif mine._is_async == worker or mine._status is not PENDING:
                     mine = self.hand_over(admission.remove(job), worker=worker)
                 else:
                     admission.running[mine] = None
@@ -87,9 +84,9 @@ class Ending(Book):
                     if worker:
                         mine._started = moment
                         mine._active = True
-                        mine._status = _RUNNING
+                        mine._status = RUNNING
                         if mine._listeners.on_status:
-                            mine._steps = ((_PENDING, _RUNNING, moment, None, None, None),)
+                            mine._steps = ((PENDING, RUNNING, moment, None, None, None),)
                             mine._teller = job._on
                     else:
                         self.to_loop(mine)
@@ -97,7 +94,7 @@ class Ending(Book):
             if not is_late and (meeting is None or meeting.crowd is None):
                 job._settled = True
         if is_late:
-            return self.ended_late(job, _SUCCEEDED, None, worker=worker)
+            return self.ended_late(job, SUCCEEDED, None, worker=worker)
         if told is not None:
             told()
         meeting = job._meeting  # maybe made by a `__del__` in the midst of the step

@@ -49,3 +49,6 @@ STEPS: Final[dict[JobStatus | None, frozenset[JobStatus]]] = {
 
 FINAL: Final = frozenset(status for status, steps in STEPS.items() if status and not steps)
 """The statuses that no other follows."""
+
+# For hot paths: an attribute of an enum is looked up anew each time, which costs as much as a call.
+PENDING, RUNNING, SUCCEEDED = JobStatus.PENDING, JobStatus.RUNNING, JobStatus.SUCCEEDED

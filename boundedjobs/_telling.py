@@ -14,13 +14,11 @@ from boundedjobs._here import running_loop, running_task
 from boundedjobs._job import Job, current
 from boundedjobs._latch import Latch
 from boundedjobs._listeners import Calls, Listening
-from boundedjobs._status import FINAL, JobStatus
+from boundedjobs._status import FINAL, PENDING, RUNNING
 
 if TYPE_CHECKING:
     from asyncio import Task
 
-# An attribute of an enum is looked up anew each time, which costs as much as a call.
-_PENDING, _RUNNING = JobStatus.PENDING, JobStatus.RUNNING
 
 # In place of a teller: whoever comes next on the job's loop, or finds that it is gone.
 _LOOP: Final = object()
@@ -74,7 +72,7 @@ class Telling(Ending):
                 calls.heard.wait()
                 job._teller = me
             status = event._step[1]
-            if status is _RUNNING or status is _PENDING:
+            if status is RUNNING or status is PENDING:
                 self._heard(job, event)
             else:
                 mine = self.settle(job, worker=worker, heard=event)
@@ -137,9 +135,8 @@ class Telling(Ending):
                 gone_on.append(True)
 
         async def listen() -> None:
-            if begun:  # it has been put twice
-                if not calls.is_left():
-                    end()
+            if begun:  # put once more when it had ended, after a Ctrl-C: nothing is left
+                end()
                 return
             begun.append(running_task())
             job._teller = begun[0]
@@ -213,7 +210,7 @@ class Telling(Ending):
                 told, job._on_told = job._on_told, None
             elif event.stack and not isinstance(job._on, int):
                 job._teller, on = _LOOP, job._on
-            if job in admission.arriving and event._step[1] is _PENDING:
+            if job in admission.arriving and event._step[1] is PENDING:
                 admission.pending[job] = None
                 del admission.arriving[job]
                 is_placed = True

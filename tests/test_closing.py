@@ -782,15 +782,21 @@ def test_listeners_that_the_deadline_could_not_wait_for_hear_later(gate: Gate) -
     runner = BoundedRunner(1, on_status=listener)
     jobs = [runner.submit(body) for _ in range(12)]
     body.wait_for()
-    completed = concurrent.futures.as_completed(jobs, TIMEOUT)
+    done: concurrent.futures.Future[None] = concurrent.futures.Future()
+    done.set_result(None)
+    completed = concurrent.futures.as_completed([done, *jobs], TIMEOUT)
+    assert next(completed) is done  # from now on it waits for the others
     in_thread(lambda: runner.shutdown(timeout=0)).result(TIMEOUT)
-    assert set(completed) == set(jobs)  # each once, though each is settled twice
-    gate.open()
-    body.open()
     for job in jobs:
         assert isinstance(job.exception(0), JobInterrupted)
+    gate.open()
+    body.open()
     gate.wait_for(12)
+    for thread in threading.enumerate():
+        if thread.name.endswith("-closing"):
+            thread.join(TIMEOUT)
     assert listener.heard.count("interrupted") == 12
+    assert sorted(map(id, completed)) == sorted(map(id, jobs))  # each once, though settled twice
 
 
 def test_an_async_listener_that_never_returns_cannot_hold_up_closing(
