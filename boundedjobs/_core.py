@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_ACCEPTED = Verdict.ACCEPTED
+_ACCEPTED = Verdict.ACCEPTED  # looked up once, as the statuses are
 
 
 class Core(Bodies):
