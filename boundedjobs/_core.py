@@ -50,9 +50,8 @@ class Core(Bodies):
                 steps = ((None, PENDING, job._submitted, job._submitted_at, None, None),)
                 job._teller = get_ident()  # of PENDING, and of all that comes before it is heard
             unprepared = NO_LATE_THREADS and not self.is_prepared(job)
-            with (
-                self.lock
-            ):  # a quick one: what `admission.submit` and `place` decide, without a call
+            # What `admission.submit` and `place` decide, in a quick section.
+            with self.lock:
                 slots = admission.slots
                 accepted = not (
                     admission.closed

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from boundedjobs import BoundedRunner, JobEvent, JobInterrupted, JobStatus
+from boundedjobs import BoundedRunner, Job, JobEvent, JobInterrupted, JobStatus
 from tests.gates import TIMEOUT, AsyncGate, Gate, Heard
 
 SAID = (
@@ -230,6 +230,32 @@ def test_a_body_that_stops_the_private_loop_is_interrupted_and_the_next_one_runs
             assert isinstance(lost.exception(TIMEOUT), JobInterrupted)
             assert lost.status is JobStatus.INTERRUPTED
         assert runner.submit(here).result(TIMEOUT) is not None
+
+
+def test_what_is_submitted_as_a_private_loop_is_torn_down_runs_on_the_next_one() -> None:
+    submitted: list[Job[Any]] = []
+
+    async def stop() -> None:
+        loop = asyncio.get_running_loop()
+        loop.call_soon(loop.stop)
+        await AsyncGate()()
+
+    async def turns() -> str:
+        for _ in range(1_000):  # more than a loop that is torn down has
+            await asyncio.sleep(0)
+        return "done"
+
+    def listener(event: JobEvent) -> None:
+        if event.status is JobStatus.INTERRUPTED:
+            # Not on this loop's thread, or it would be for this loop.
+            elsewhere = threading.Thread(target=lambda: submitted.append(runner.submit(turns)))
+            elsewhere.start()
+            elsewhere.join(TIMEOUT)
+
+    with BoundedRunner(2) as runner:
+        job = runner.wrap(stop, on_status=listener)()
+        assert isinstance(job.exception(TIMEOUT), JobInterrupted)
+        assert submitted[0].result(TIMEOUT) == "done"
 
 
 def test_closing_at_once_waits_for_jobs_of_a_private_loop_that_is_only_just_started() -> None:

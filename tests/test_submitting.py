@@ -673,3 +673,27 @@ def test_the_name_can_be_read_and_not_set() -> None:
     assert (runner.limit, runner.name) == (3, "content")
     with pytest.raises(AttributeError):
         runner.name = "other"  # type: ignore[misc]
+
+
+def test_a_job_does_not_overtake_one_that_has_its_place_and_is_about_to_start(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    gate, ran = Gate(), list[str]()
+    with BoundedRunner(1) as runner:
+        runner.submit(int).result(TIMEOUT)  # a worker is idle from now on
+        core = getattr(runner, "_core")  # noqa: B009
+        start = core.start
+
+        def held() -> None:
+            monkeypatch.setattr(core, "start", start)
+            gate()
+            start()
+
+        monkeypatch.setattr(core, "start", held)
+        first = threading.Thread(target=runner.wrap(ran.append, on_status=str), args=("first",))
+        first.start()
+        gate.wait_for()
+        runner.submit(ran.append, "second").result(TIMEOUT)
+        gate.open()
+        first.join(TIMEOUT)
+    assert ran == ["first", "second"]
