@@ -7,6 +7,7 @@ exception in full; and tells status callbacks about each step.
 from boundedjobs._event import JobEvent, Progress
 from boundedjobs._failure import Failure
 from boundedjobs._job import Job, current_job
+from boundedjobs._record import JobRecord, Snapshot
 from boundedjobs._runner import BoundedRunner
 from boundedjobs._status import JobStatus
 from boundedjobs.errors import (
@@ -29,11 +30,13 @@ __all__ = [
     "JobDeadlock",
     "JobEvent",
     "JobInterrupted",
+    "JobRecord",
     "JobStatus",
     "JobTimeout",
     "NotRunnable",
     "Progress",
     "RunnerClosed",
     "RunnerFull",
+    "Snapshot",
     "current_job",
 ]

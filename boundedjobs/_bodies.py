@@ -157,15 +157,29 @@ class Bodies(Watching):
                 job._result = result
                 if job._steps:  # a report that is still to be heard
                     self.note(job, SUCCEEDED)
-                elif job._listeners.on_status:
-                    step = (RUNNING, SUCCEEDED, moment, None, job._progress, None)
-                    job._ended = moment
-                    job._teller = me
-                    job._status = SUCCEEDED
-                    job._steps = (step,)
                 else:
+                    if job._listeners.on_status:
+                        job._teller = me
+                        job._steps = ((RUNNING, SUCCEEDED, moment, None, job._progress, None),)
+                    history = self.history  # what its `end` does
+                    started, ended = job._started, history.ended
+                    assert started is not None
                     job._ended = moment
                     job._status = SUCCEEDED
+                    history.ended = ended + 1
+                    history.waited += started - job._submitted
+                    history.ran += moment - started
+                    if history.size:
+                        history.entries[ended % history.size] = (
+                            job._number,
+                            job.name,
+                            SUCCEEDED,
+                            job._progress,
+                            None,
+                            job._submitted,
+                            started,
+                            moment,
+                        )
         if is_late:
             return self.ended_late(job, SUCCEEDED, None, worker=worker)
         if job._teller is not me:
@@ -187,7 +201,7 @@ class Bodies(Watching):
         if is_late:
             return self.ended_late(job, status, outcome, worker=worker)
         if failure is not None:
-            log_failed(job.name, job.id, status, failure)
+            log_failed(job, status, failure)
         return self.conclude(job, worker=worker)
 
     def lose(self, job: Job[Any], exc: BaseException | None) -> None:
@@ -203,7 +217,7 @@ class Bodies(Watching):
         what = "could not go on" if job._active else "could not be started"
         for victim in self.interrupt([job], phase, f"the job {what}: {why}", exc, ended=True):
             assert victim._failure is not None
-            log_failed(victim.name, victim.id, JobStatus.INTERRUPTED, victim._failure)
+            log_failed(victim, JobStatus.INTERRUPTED, victim._failure)
             self.conclude(victim)
         if self.mend_after(exc):
             self.resume(job)

@@ -23,11 +23,12 @@ from weakref import WeakSet, finalize, ref
 
 from boundedjobs._admission import Admission
 from boundedjobs._here import NO_LATE_THREADS, importing
+from boundedjobs._history import History
 from boundedjobs._job import Job
 from boundedjobs._lanes._threads import ThreadLane
 from boundedjobs._latch import Latch
-from boundedjobs._log import log_listener_error
-from boundedjobs._status import PENDING, RUNNING, JobStatus
+from boundedjobs._log import log_closed, log_listener_error
+from boundedjobs._status import FINAL, PENDING, RUNNING, JobStatus
 from boundedjobs._timer import Timer
 from boundedjobs._todo import Todo
 from boundedjobs._waits import Waits
@@ -46,9 +47,10 @@ class Book:
     """Status, events, slots and ends of the jobs of one runner."""
 
     exiting = False  # the interpreter is
+    is_closing = False  # and nothing has been said yet of its having closed
     stagger: float | None = None  # seconds from one start to the next
 
-    def __init__(self, name: str, limit: int, max_pending: int | None) -> None:
+    def __init__(self, name: str, limit: int, max_pending: int | None, history: int) -> None:
         self.name = name
         self.todo = Todo()
         # Guards the admission, the lanes, the waits and the fields of the jobs.
@@ -57,6 +59,7 @@ class Book:
         self.admission: Admission[Job[Any]] = Admission(limit, max_pending)
         self.threads = ThreadLane(name, limit, self.todo)
         self.waits = Waits(self.admission, self.threads)
+        self.history = History(history)
         self.timer = Timer(name, self.todo, ref(self))  # type: ignore[arg-type]  # Watching looks
         self.loops: Loops | None = None
         self.entered: AbstractEventLoop | None = None  # the loop that entered the runner
@@ -86,14 +89,15 @@ class Book:
         if job._status is status:
             return
         moment = monotonic()
-        if status is not PENDING:
-            job._ended = moment
         steps = job._steps
         # Though nobody hears of it, an end comes after what is still to be heard.
         if steps or job._listeners.on_status:
             steps += ((job._status, status, moment, time(), job._progress, job._failure),)
-        job._status = status
-        job._steps = steps  # no signal is seen to between the line before and this one
+        if status is PENDING:
+            job._status = status
+            job._steps = steps  # no signal is seen to between the line before and this one
+        else:
+            self.history.end(job, status, moment, steps)
 
     def note_progress(self, job: Job[Any]) -> None:
         """Give what a job has reported its place among the events of the job."""
@@ -185,10 +189,16 @@ class Book:
             self.timer.keeps = self
             self.timer.at(self.next_start)
 
-    def stop_accepting(self) -> None:
-        """Take no more jobs; those who wait for room find that they were not accepted."""
+    def stop_accepting(self) -> bool:
+        """Take no more jobs; those who wait for room find that they were not accepted.
+
+        Return whether jobs were taken until now.
+        """
+        was_open = not self.admission.closed
+        self.is_closing = self.is_closing or was_open
         self.admission.close()
         self.open_rooms()
+        return was_open
 
     def open_rooms(self) -> None:
         """Let the submitters go on whose jobs do not wait for room any more."""
@@ -231,6 +241,10 @@ class Book:
     def overdue_on(self) -> set[object]:
         """On which threads and tasks the bodies are whose jobs have had their end."""
         return {job._on for job in self.admission.running if job._settled}
+
+    def overdue(self) -> int:
+        """How many slots are held by bodies whose jobs have had their end."""
+        return sum(job._active and job._status in FINAL for job in self.admission.running)
 
     def jobs(self) -> list[Job[Any]]:
         """Every job that has been handed in and not been let go of yet."""
@@ -308,6 +322,9 @@ class Book:
             if self.loops is not None and not self.admission.running:
                 private = self.loops.detach()  # in one step: nothing more is put there
             closings, self.closings = self.closings, []
+            is_over, self.is_closing = self.is_closing, False
+        if is_over:
+            log_closed(self.name, self.history.counts())
         if private is not None:
             private.stop()
         for closing in closings:

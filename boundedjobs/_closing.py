@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from boundedjobs._failure import attempt
 from boundedjobs._latch import Latch
-from boundedjobs._log import log_interrupted, log_unheard
+from boundedjobs._log import log_closing, log_interrupted, log_unheard
 from boundedjobs._pace import resume
 from boundedjobs._status import JobStatus
 from boundedjobs.errors import JobDeadlock
@@ -31,11 +31,19 @@ def close(core: Core, *, cancel_pending: bool) -> None:
         core.put_off(close, core, cancel_pending=cancel_pending)
         return
     with core.lock:
-        core.stop_accepting()
+        was_open = core.stop_accepting()
+    if was_open:
+        say_closing(core)
     if cancel_pending:
         cancel_waiting(core)
     resume(core)  # what was accepted is finished
     core.rest()
+
+
+def say_closing(core: Core) -> None:
+    """Log that no more jobs are accepted."""
+    admission = core.admission
+    log_closing(core.name, len(admission.running), len(admission.arriving) + len(admission.pending))
 
 
 # No `if` of a comprehension, and no loop, stands in a `with` block of a lock itself: CPython 3.12

@@ -280,7 +280,7 @@ class Core(Bodies):
         admission, jobs = self.admission, self.jobs()
         for finalizer in self.finalizers:
             finalizer.detach()  # it would take a lock that a thread of the parent may hold
-        super().__init__(self.name, admission.limit, admission.max_pending)
+        super().__init__(self.name, admission.limit, admission.max_pending, self.history.size)
         self.admission.closed = admission.closed
         error = JobInterrupted("the process was forked: the job is its parent's")
         failure = capture(error, "fork")

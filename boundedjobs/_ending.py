@@ -49,8 +49,25 @@ class Ending(Book):
                 job._active = False
                 if job._status is RUNNING:
                     job._result = result
+                    history = self.history  # what its `end` does
+                    started, ended = job._started, history.ended
+                    assert started is not None
                     job._ended = moment
                     job._status = SUCCEEDED
+                    history.ended = ended + 1
+                    history.waited += started - job._submitted
+                    history.ran += moment - started
+                    if history.size:
+                        history.entries[ended % history.size] = (
+                            job._number,
+                            job.name,
+                            SUCCEEDED,
+                            job._progress,
+                            None,
+                            job._submitted,
+                            started,
+                            moment,
+                        )
                 else:
                     is_late = True
             elif heard is not None and job._event is heard:

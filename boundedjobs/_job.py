@@ -15,6 +15,7 @@ from boundedjobs._failure import Failure
 from boundedjobs._future import LazyFuture
 from boundedjobs._here import running_loop
 from boundedjobs._listeners import Listeners
+from boundedjobs._record import JobRecord, id_of, record_of
 from boundedjobs._status import FINAL, JobStatus
 from boundedjobs.errors import JobCancelled
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from boundedjobs._core import Core
     from boundedjobs._event import Step
+    from boundedjobs._record import Entry
 
 T = TypeVar("T")
 
@@ -117,7 +119,7 @@ class Job(LazyFuture[T]):
     @property
     def id(self) -> str:
         """A string that no other job has, in this process or another."""
-        return f"{self._number:024x}"
+        return id_of(self._number)
 
     @property
     def kwargs(self) -> Mapping[str, Any]:
@@ -197,6 +199,26 @@ class Job(LazyFuture[T]):
         or was let go, as long as its body still runs. May be called from any thread.
         """
         return self._keeper.stack(self)
+
+    def record(self) -> JobRecord:
+        """Return what is seen of the job now, as plain values."""
+        with self._keeper.lock:
+            entry = self._entry()
+        return record_of(entry, monotonic())
+
+    def _entry(self) -> Entry:
+        """What is seen of it. Under the lock."""
+        status = self.status
+        return (
+            self._number,
+            self.name,
+            status,
+            self._progress,
+            self._failure,
+            self._submitted,
+            self._started,
+            self._ended if status in FINAL else None,
+        )
 
     def _start(self) -> Coroutine[Any, Any, None]:
         """Its body, as what runs on an event loop."""

@@ -40,7 +40,8 @@ def set_limit(core: Core, limit: int) -> None:
 def _set_limit_late(core: Core, limit: int) -> None:
     exc = attempt(set_limit, core, limit)
     if exc is not None:  # and nobody to raise it to
-        log(logging.WARNING, "the limit of runner %r stays as it is: %s", core.name, exc)
+        text = "the limit of runner %r stays as it is: %s"
+        log(logging.WARNING, core.name, text, core.name, exc)
 
 
 def _set_limit(core: Core, limit: int) -> None:

@@ -14,16 +14,21 @@ from boundedjobs._core import Core
 from boundedjobs._here import running_loop
 from boundedjobs._job import Job
 from boundedjobs._listeners import Listener, Listeners
+from boundedjobs._log import log_step, logs_steps
 from boundedjobs._maps import results
 from boundedjobs._pace import pause, resume, set_limit
 from boundedjobs._patience import patience
 from boundedjobs._process import watch
+from boundedjobs._record import JobRecord, Snapshot
 from boundedjobs._scope import Scope
+from boundedjobs._sight import find, snapshot, state
 from boundedjobs._wrapping import F, P, T, WrapOptions, Wrapper
 from boundedjobs.errors import BoundedJobsError, NotRunnable
 
 # An attribute of an enum is looked up anew each time, which costs as much as a call.
 _ACCEPTED, _SYNC, _ASYNC = Verdict.ACCEPTED, Kind.SYNC, Kind.ASYNC
+
+_LOGGED = Listeners(log_step, log_step)
 
 _NOT_RUNNABLE = {
     Kind.NOT_CALLABLE: "it is not callable",
@@ -72,6 +77,8 @@ class BoundedRunner(Scope):
             `math.inf`: never.
         stagger: Seconds at least from the start of one job to that of the next. Where a slot is
             free, a job that waits starts when they have passed. It holds while closing too.
+        history: How many records of ended jobs are kept for `get()`, the last ones. They are
+            text, the tracebacks of failures included, and refer to no argument or result.
         drain_timeout: Seconds that closing waits for jobs before it interrupts them, at
             interpreter exit too. None: no deadline, save 8 s for `lifespan`; `math.inf`:
             none there either.
@@ -90,6 +97,7 @@ class BoundedRunner(Scope):
         timeout: float | None = None,
         stuck_after: float | None = None,
         stagger: float | None = None,
+        history: int = 1_000,
         drain_timeout: float | None = None,
     ) -> None:
         limit = _checks.whole("limit", limit, 1)
@@ -101,7 +109,8 @@ class BoundedRunner(Scope):
         granted = patience(timeout, stuck_after)
         self._listeners = Listeners(on_status, on_progress, on_stuck, granted)
         self._waits = when_full == "wait"
-        core = Core(_checks.text("name", name) or "runner", limit, max_pending)
+        history = _checks.whole("history", history, 0)
+        core = Core(_checks.text("name", name) or "runner", limit, max_pending, history)
         core.stagger = _checks.finite("stagger", stagger)
         core.admission.spaced = core.stagger is not None
         core.drain_timeout = _checks.seconds("drain_timeout", drain_timeout)
@@ -155,6 +164,30 @@ class BoundedRunner(Scope):
     def listener_errors(self) -> int:
         """How many calls of listeners have raised so far."""
         return self._core.listener_errors
+
+    def snapshot(self) -> Snapshot:
+        """What the runner does now, and what it has done: all of it at one moment.
+
+        Frozen, and plain values: `dataclasses.asdict` makes of it what JSON takes. It names
+        every live job, and so takes time in proportion to them, half of it under the lock
+        (about 1 us a job).
+        """
+        return snapshot(self._core)
+
+    def get(self, job_id: str) -> Job[Any] | JobRecord | None:
+        """The job with this id while it is live, then its record, then None.
+
+        Live is a job from its submission until its end has been heard by all and its body is
+        over. Records are kept of the last `history` jobs that have ended; of one that was
+        refused there is none. All that a `JobRecord` has, a `Job` has too: who polls need not
+        ask which it is, and `job.record()` makes one of the other.
+
+        Raises:
+            TypeError: `job_id` is not a string.
+        """
+        if not isinstance(job_id, str):
+            raise TypeError(f"job_id must be a string, got {job_id!r}")
+        return find(self._core, job_id)
 
     # A callable that returns a future is not awaited: a Job[Job[T]] is what one gets who
     # submits a wrapped callable. Its overload stands first, for a Job is awaitable as well.
@@ -306,6 +339,8 @@ class BoundedRunner(Scope):
         kwargs: Mapping[str, Any],
         listeners: Listeners,
     ) -> Job[Any]:
+        if logs_steps():
+            listeners = _LOGGED + listeners
         job: Job[Any] = Job(self._core, fn, args, kwargs, name, listeners, kind is _ASYNC)
         if kind is not _SYNC and kind is not _ASYNC:
             why = f"{job.name!r} can't be run: {_NOT_RUNNABLE[kind]}"
@@ -337,10 +372,9 @@ class BoundedRunner(Scope):
         with self._core.lock:
             admission = self._core.admission
             running, pending = len(admission.running), len(admission.pending)
-            overdue = sum(job.status.is_final and job._active for job in admission.running)
-        state = "closed" if admission.closed else "open" if admission.slots else "paused"
+            word, overdue = state(self._core), self._core.overdue()
         late = f"overdue={overdue} " if overdue else ""
         return (
-            f"<BoundedRunner {self.name!r} {state} limit={self.limit} running={running} "
+            f"<BoundedRunner {self.name!r} {word} limit={self.limit} running={running} "
             f"{late}pending={pending}>"
         )

@@ -19,6 +19,7 @@ from boundedjobs._closing import (
     in_thread,
     let_go,
     reopen,
+    say_closing,
 )
 from boundedjobs._core import Core
 from boundedjobs._failure import attempt
@@ -124,7 +125,9 @@ class Scope(Executor):
             self._entries = max(0, self._entries - 1)  # ExitStack.push() leaves without entering
             if self._entries:
                 return False
-            core.stop_accepting()
+            was_open = core.stop_accepting()
+        if was_open:
+            say_closing(core)
         if cancel_pending:
             cancel_waiting(core)
         core.rest()

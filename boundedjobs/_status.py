@@ -52,3 +52,4 @@ FINAL: Final = frozenset(status for status, steps in STEPS.items() if status and
 
 # For hot paths: an attribute of an enum is looked up anew each time, which costs as much as a call.
 PENDING, RUNNING, SUCCEEDED = JobStatus.PENDING, JobStatus.RUNNING, JobStatus.SUCCEEDED
+REJECTED = JobStatus.REJECTED

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from boundedjobs._failure import attempt, capture
 from boundedjobs._job import Job
-from boundedjobs._log import log, log_failed, log_stuck
+from boundedjobs._log import log, log_failed, log_overdue, log_stuck
 from boundedjobs._stack import shown, task_lines, thread_lines
 from boundedjobs._status import FINAL, JobStatus
 from boundedjobs._telling import Telling
@@ -61,6 +61,7 @@ class Watching(Telling):
             self.hand_over(())
         log(
             logging.ERROR,
+            self.name,
             "runner %r could not start its timer, and does not see whose time is up until it can: "
             "%s",
             self.name,
@@ -101,7 +102,7 @@ class Watching(Telling):
         stack, ran = self.stack(job), 0.0 if job._started is None else monotonic() - job._started
         if not stack:
             return  # it has just ended
-        log_stuck(job.name, job.id, ran, stack)
+        log_stuck(job, ran, stack)
         running, me = JobStatus.RUNNING, get_ident()
         with self.lock:
             # An end is the last that is heard of a job, though its body may go on.
@@ -147,7 +148,11 @@ class Watching(Telling):
     def _end_late(self, job: Job[Any]) -> None:
         try:
             assert job._failure is not None
-            log_failed(job.name, job.id, JobStatus.FAILED, job._failure)
+            log_failed(job, JobStatus.FAILED, job._failure)
+            if isinstance(job._on, int) and job._active:
+                with self.lock:
+                    overdue = self.overdue()
+                log_overdue(job, overdue, self.admission.limit)
             self.conclude(job)
         except BaseException:  # a Ctrl-C, on a loop of the main thread
             self.mend()

@@ -20,7 +20,7 @@ import traceback, warnings
 from boundedjobs import BoundedRunner, JobInterrupted, JobStatus, RunnerClosed, current_job
 
 warnings.simplefilter("ignore", DeprecationWarning)  # fork() where there are threads
-logging.basicConfig(level=logging.INFO, format="log: %(message)s")
+logging.basicConfig(level=logging.WARNING, format="log: %(message)s")
 
 def say(*words):
     os.write(1, (" ".join(map(str, words)) + chr(10)).encode())
