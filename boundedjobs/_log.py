@@ -37,9 +37,8 @@ def _log_of(job: Job[Any], level: int, message: str, *args: object) -> None:
     call(_logger.log, (level, message, *args), {"extra": extra})
 
 
-def logs_steps() -> bool:
-    """Whether somebody wants to read of each step. Asked once a job: it is a listener then."""
-    return _logger.isEnabledFor(logging.DEBUG)
+# Whether somebody wants to read of each step: asked once a job, whose listener `log_step` is then.
+is_logged = _logger.isEnabledFor
 
 
 def log_step(event: JobEvent) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from functools import partial, wraps
+from logging import DEBUG
 from typing import Any, Literal, NoReturn, Unpack, overload
 from weakref import finalize
 
@@ -14,7 +15,7 @@ from boundedjobs._core import Core
 from boundedjobs._here import running_loop
 from boundedjobs._job import Job
 from boundedjobs._listeners import Listener, Listeners
-from boundedjobs._log import log_step, logs_steps
+from boundedjobs._log import is_logged, log_step
 from boundedjobs._maps import results
 from boundedjobs._pace import pause, resume, set_limit
 from boundedjobs._patience import patience
@@ -339,7 +340,7 @@ class BoundedRunner(Scope):
         kwargs: Mapping[str, Any],
         listeners: Listeners,
     ) -> Job[Any]:
-        if logs_steps():
+        if is_logged(DEBUG):
             listeners = _LOGGED + listeners
         job: Job[Any] = Job(self._core, fn, args, kwargs, name, listeners, kind is _ASYNC)
         if kind is not _SYNC and kind is not _ASYNC:

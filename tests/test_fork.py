@@ -174,6 +174,31 @@ def test_in_the_child_the_parents_jobs_are_interrupted_without_a_word() -> None:
     assert lines == ["parent succeeded", "callback True", "parent succeeded"]
 
 
+def test_the_child_has_seen_nothing_yet_and_the_parent_has_what_it_had() -> None:
+    run("""
+        runner = BoundedRunner(1, history=7)
+        ended = runner.submit(len, "abc")
+        ended.result(10)
+        job = runner.submit(held)
+        until_started(1)
+
+        def in_child():
+            seen = runner.snapshot()
+            assert (seen.succeeded, seen.interrupted, seen.ran, seen.jobs) == (0, 0, 0.0, ())
+            assert runner.get(ended.id) is None
+            own = runner.submit(len, "abc")
+            assert own.result(10) == 3
+            assert runner.get(own.id) == own.record()
+            assert runner.snapshot().succeeded == 1
+
+        fork(in_child)
+        go.set()
+        job.result(10)
+        assert runner.get(ended.id) == ended.record()
+        assert runner.snapshot().succeeded == 2
+        """)
+
+
 def test_a_child_that_ends_as_scripts_do_drains_its_own_jobs_alone() -> None:
     lines = run("""
         runner = BoundedRunner(1)

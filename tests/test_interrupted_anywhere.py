@@ -231,6 +231,12 @@ class World:
             missed -= min((len(story) - len(statuses) for story in stories), default=0)
             if not stories or missed < 0:
                 self.problems.append(f"heard {statuses}")
+        seen = self.runner.snapshot()
+        ended = sum(getattr(seen, status) for status in JobStatus if status.is_final)
+        if of_job and not self.runner.listener_errors and ended != len(of_job):
+            self.problems.append(f"{len(of_job)} jobs were heard, {ended} counted")
+        if any(self.runner.get(job.id) != job.record() for job in self.jobs):
+            self.problems.append("a record is missing, or wrong")
         if self.called_back != self.watched:
             self.problems.append(f"{len(self.called_back)} of {len(self.watched)} callbacks")
         if not repr(self.runner).endswith("running=0 pending=0>"):

@@ -567,6 +567,9 @@ WRONG: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"name": ""}, ValueError, "name must not be empty, got ''"),
     ({"name": 3}, TypeError, "name must be a string, got 3"),
     ({"name": b"x"}, TypeError, "name must be a string, got b'x'"),
+    ({"history": -1}, ValueError, "history must be at least 0, got -1"),
+    ({"history": None}, TypeError, "history must be an int, got None"),
+    ({"history": True}, TypeError, "history must be an int, got True"),
     (
         {"drain_timeout": -0.5},
         ValueError,
@@ -624,6 +627,8 @@ def test_the_values_at_the_edge_of_a_rule_are_taken() -> None:
         {"limit": 10**6},
         {"max_pending": 0},
         {"max_pending": 10**12},
+        {"history": 0},
+        {"history": 10**12},
         {"drain_timeout": 0},
         {"drain_timeout": math.inf},
         {"drain_timeout": 0.001},

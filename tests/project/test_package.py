@@ -40,12 +40,14 @@ def test_the_public_names_are_sorted_and_are_those_of_the_contract() -> None:
         "JobDeadlock",
         "JobEvent",
         "JobInterrupted",
+        "JobRecord",
         "JobStatus",
         "JobTimeout",
         "NotRunnable",
         "Progress",
         "RunnerClosed",
         "RunnerFull",
+        "Snapshot",
         "current_job",
     }
     assert [name for name in boundedjobs.__all__ if not hasattr(boundedjobs, name)] == []
