@@ -52,7 +52,13 @@ class Bodies(Watching):
         if job._teller != me:  # nobody hears that it runs
             current.set(job)
         else:  # as for PENDING: it is the current one since that was heard
-            self.tell(job, worker=True)
+            plain = job._listeners.plain
+            event = self.tell_first(job, plain) if plain else None
+            if event is not None:
+                self.heard(job, event)
+                event = None  # it refers to the job
+            if job._teller == me:
+                self.tell(job, worker=True)
         if job._status is not RUNNING:  # interrupted while its listeners heard
             return self.ended_late(job, None, None, worker=True)
         if job._listeners.patience is not None:
@@ -87,9 +93,16 @@ class Bodies(Watching):
             self.carry_out()
         current.set(job)
         cancelled = False
-        if job._teller == get_ident():
-            self.tell(job)
-            cancelled = await self._until_told(job)
+        me = get_ident()
+        if job._teller == me:
+            plain = job._listeners.plain
+            event = self.tell_first(job, plain) if plain else None
+            if event is not None:
+                self.heard(job, event)
+                event = None  # it refers to the job
+            if job._teller == me:
+                self.tell(job)
+            cancelled = job._teller is not None and await self._until_told(job)
         result, exc = None, None
         awaitable = job._awaitable
         if awaitable is not None:
@@ -150,7 +163,7 @@ class Bodies(Watching):
         """The body of a job has returned."""
         moment = monotonic()
         me = get_ident()
-        with self.lock:  # nearly always a quick one
+        with self.lock:  # nearly always a quick section
             job._active = False
             is_late = job._status is not RUNNING
             if not is_late:
@@ -184,6 +197,10 @@ class Bodies(Watching):
             return self.ended_late(job, SUCCEEDED, None, worker=worker)
         if job._teller is not me:
             return self.conclude(job, worker=worker)
+        plain = job._listeners.plain
+        event = self.tell_first(job, plain) if plain else None
+        if event is not None:
+            return self.settle(job, worker=worker, heard=event)
         return self.tell(job, worker=worker)
 
     def _failed(

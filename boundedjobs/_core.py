@@ -45,10 +45,12 @@ class Core(Bodies):
             return _ACCEPTED
         try:
             admission, most = self.admission, self.admission.max_pending
-            steps, threads, worker = job._steps, self.threads, None
+            steps, threads, worker, me = job._steps, self.threads, None, 0
             if job._listeners.on_status:
                 steps = ((None, PENDING, job._submitted, job._submitted_at, None, None),)
-                job._teller = get_ident()  # of PENDING, and of all that comes before it is heard
+                job._teller = me = (
+                    get_ident()
+                )  # of PENDING, and of all that comes before it is heard
             unprepared = NO_LATE_THREADS and not self.is_prepared(job)
             # What `admission.submit` and `place` decide, in a quick section.
             with self.lock:
@@ -86,7 +88,13 @@ class Core(Bodies):
             elif not accepted:
                 verdict = self._submit_slowly(job, may_wait=may_wait)
             elif steps:
-                self.tell(job)
+                plain, context = job._listeners.plain, job._context
+                assert context is not None  # as long as there is a teller
+                event = context.run(self.tell_first_inside, job, plain) if plain else None
+                if event is not None:
+                    self.heard(job, event)
+                if job._teller == me:
+                    self.tell(job)
             elif len(admission.running) < slots:
                 self.start()
             if self.loops is not None and admission.pending and not self.loops.are_only(job._loop):

@@ -43,7 +43,8 @@ class Ending(Book):
         is_late = False
         moment = monotonic()
         admission = self.admission
-        with self.lock:  # nearly always a quick one
+        running, pending = admission.running, admission.pending
+        with self.lock:  # nearly always a quick section
             meeting = job._meeting
             if returned:
                 job._active = False
@@ -83,21 +84,21 @@ class Ending(Book):
             elif (
                 admission.outside
                 or admission.spaced
-                or job not in admission.running
-                or len(admission.running) > admission.slots
+                or job not in running
+                or len(running) > admission.slots
             ):
                 mine = self.hand_over(admission.remove(job), worker=worker)
             else:
-                for mine in admission.pending:  # noqa: B007 - the first of them
+                for mine in pending:  # noqa: B007 - the first of them
                     break
                 if mine is None:
-                    del admission.running[job]
+                    del running[job]
                 elif mine._is_async == worker or mine._status is not PENDING:
                     mine = self.hand_over(admission.remove(job), worker=worker)
                 else:
-                    admission.running[mine] = None
-                    del admission.pending[mine]
-                    del admission.running[job]
+                    running[mine] = None
+                    del pending[mine]
+                    del running[job]
                     if worker:
                         mine._started = moment
                         mine._active = True
@@ -126,7 +127,7 @@ class Ending(Book):
             job._fn = job._context = job._loop = job._on = job._on_told = None
         if self.todo.added or self.todo.deferred:
             self.carry_out()
-        if admission.closed and not admission.pending:
+        if admission.closed and not pending:
             self.rest()
         return mine
 

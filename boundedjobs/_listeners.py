@@ -27,7 +27,7 @@ class Listeners:
     Who listens, and how long its body may take.
     """
 
-    __slots__ = ("nobody", "on_progress", "on_status", "on_stuck", "patience")
+    __slots__ = ("nobody", "on_progress", "on_status", "on_stuck", "patience", "plain")
 
     def __init__(
         self,
@@ -40,7 +40,13 @@ class Listeners:
         self.on_status = _checked("on_status", on_status)
         self.on_progress = _checked("on_progress", on_progress)
         self.on_stuck = _checked("on_stuck", on_stuck)
+        self._sum_up()
+
+    def _sum_up(self) -> None:
         self.nobody = not (self.on_status or self.on_progress or self.on_stuck)
+        # Who hears of a status, if all of them look sync: nobody, if one does not.
+        sync, asynchronous = self.on_status or ((), ())
+        self.plain = () if asynchronous else sync
 
     def has_async(self) -> bool:
         """Whether one of them needs an event loop."""
@@ -53,7 +59,7 @@ class Listeners:
         both.on_status = _joined(self.on_status, more.on_status)
         both.on_progress = _joined(self.on_progress, more.on_progress)
         both.on_stuck = _joined(self.on_stuck, more.on_stuck)
-        both.nobody = self.nobody and more.nobody
+        both._sum_up()
         both.patience = (
             self.patience if more.patience is None else more.patience.over(self.patience)
         )
