@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from boundedjobs import RunnerClosed, RunnerFull
 from examples.content_app.app.api.content import jobs_routes, result_routes
 from examples.content_app.app.api.content.document import first_line
-from examples.content_app.app.database import Base, get_engine
+from examples.content_app.app.database import create_tables
 from examples.content_app.app.services.jobs.job_listeners import interrupt_open_rows
 
 logger = logging.getLogger(__name__)
@@ -32,7 +32,7 @@ PAGE_POLICY = (
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     """Tables and leftovers first; then the runner, which drains when the server is stopped."""
-    await run_in_threadpool(Base.metadata.create_all, get_engine())
+    await run_in_threadpool(create_tables)
     if left := await run_in_threadpool(interrupt_open_rows):
         logger.warning("%d jobs of an earlier process are marked interrupted", left)
     async with jobs_routes.runner.lifespan(app):
