@@ -39,7 +39,7 @@ def seconds_to_answer(server: Server) -> float:
     times = []
     for _ in range(20):
         start = monotonic()
-        assert server.client.get("/health").json() == {"status": "ok"}
+        assert server.client.get("/health").status_code == 200
         times.append(monotonic() - start)
     return median(times)
 

@@ -13,6 +13,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from boundedjobs import RunnerClosed, RunnerFull
+from examples.content_app.app.api import health
 from examples.content_app.app.api.content import jobs_routes, result_routes
 from examples.content_app.app.api.content.document import first_line
 from examples.content_app.app.database import create_tables
@@ -104,11 +105,7 @@ def create_app() -> FastAPI:
     app.add_middleware(SafeHeaders)
     app.include_router(jobs_routes.router)
     app.include_router(result_routes.router)
-
-    @app.get("/health")
-    def health() -> dict[str, str]:
-        """Says that a thread was free to answer."""
-        return {"status": "ok"}
+    app.include_router(health.router)
 
     @app.get("/documents")
     def documents() -> list[dict[str, str]]:
