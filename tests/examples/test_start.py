@@ -63,6 +63,16 @@ def test_a_port_in_use_is_a_clear_error(tmp_path: Path) -> None:
         ("CONTENT_LIMIT", "0", "CONTENT_LIMIT must be a number of at least 1, got '0'"),
         ("CONTENT_LIMIT", "two", "CONTENT_LIMIT must be a number of at least 1, got 'two'"),
         (
+            "CONTENT_TIMEOUT",
+            "0",
+            "CONTENT_TIMEOUT must be a number of at least 0.1, got '0'",
+        ),
+        (
+            "CONTENT_STUCK_AFTER",
+            "nan",
+            "CONTENT_STUCK_AFTER must be a number of at least 0.1, got 'nan'",
+        ),
+        (
             "DATABASE_URL",
             "sqlite://",
             "DATABASE_URL must name a file for SQLite, got 'sqlite://'",
