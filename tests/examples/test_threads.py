@@ -11,7 +11,6 @@ import pytest
 from tests.examples.conftest import Serve
 from tests.examples.support import TIMEOUT, Gate, Server, until
 
-
 TWO_WORKERS_AND_A_TIMER = ["content-0", "content-1", "content-timer"]
 
 
