@@ -58,6 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if not 0 <= chosen.port <= 65535:
         parser.error(f"--port must be between 0 and 65535, got {chosen.port}")
 
+    sockets = [listen(chosen.host, chosen.port)]
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
@@ -69,7 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         timeout_graceful_shutdown=2,
     )
     with suppress(KeyboardInterrupt):  # the server raises it again once the jobs have drained
-        AnnouncingServer(config).run(sockets=[listen(chosen.host, chosen.port)])
+        AnnouncingServer(config).run(sockets=sockets)
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ class GatedProcessor(JobProcessor):
             gate.write(f"{job_id}\n")
             gate.flush()
             try:
-                for line in gate:
+                for line in gate:  # <b>is text in a stack that the page shows</b>
                     verb, _, rest = line.strip().partition(" ")
                     if verb == "fail":
                         raise RuntimeError(rest)

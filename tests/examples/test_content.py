@@ -147,12 +147,6 @@ def test_a_check_that_raises_ends_the_work_in_the_midst_of_a_stage(source: str) 
         make_pack(source, "markdown", lambda fraction, stage: None, check)
 
 
-def test_a_document_that_takes_too_long_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pack_module, "MAX_SECONDS", -1.0)
-    with pytest.raises(DocumentTooComplex, match=r"^a document must not take longer than -1 sec"):
-        made("Some words.")
-
-
 def test_link_references_cannot_blow_an_article_up() -> None:
     source = f"[a]: https://example.org/{'z' * 1500}\n\n" + "[a] " * 2000
     with pytest.raises(DocumentTooComplex, match=r"^the addresses of the document's links"):

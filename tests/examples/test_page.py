@@ -150,6 +150,38 @@ def test_jobs_are_cancelled_and_a_failure_shows_its_traceback_and_can_be_retried
     assert page.problems() == []
 
 
+def test_where_a_job_is_that_takes_long_is_shown_until_it_ends(
+    serve_gated: Serve, gate: Gate, browser: Chrome
+) -> None:
+    page = Page(browser, serve_gated(CONTENT_STUCK_AFTER="0.4").address)
+    page.create("# Of bees")
+    held = gate.next()
+
+    page.until_text(".job .stuck summary", lambda text: text.startswith("Takes long: after "))
+    assert page.text("#announce") == "Of bees: takes long"
+    stack = page.text(".job .stack")
+    assert stack.startswith("Thread 'content-")
+    assert "(most recent call last):" in stack
+    assert "in GatedProcessor.process_job" in stack
+    assert "# <b>is text in a stack that the page shows</b>" in stack
+    assert browser.find_elements(By.CSS_SELECTOR, ".job .stuck b") == []
+    assert page.script(
+        "const one = document.querySelector('.job .stack');"
+        "return one.scrollTop + one.clientHeight >= one.scrollHeight - 1"
+    )
+    # Folded it stays so, also when the next one comes, after twice the time.
+    first = page.text(".job .stuck summary")
+    page.find(".job .stuck summary").click()
+    page.until_text(".job .stuck summary", lambda text: text != first)
+    assert not page.shown(".job .stack")
+
+    held.go()
+    page.until_status("Completed")
+    assert not page.shown(".job .stuck")
+    assert page.never_reloaded()
+    assert page.problems() == []
+
+
 def test_nothing_that_a_document_says_is_executed(serve: Serve, browser: Chrome) -> None:
     server = serve()
     attack = (

@@ -3,10 +3,13 @@
 import logging
 import queue
 import socket
+import sqlite3
 import struct
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +23,7 @@ from starlette.middleware.base import BaseHTTPMiddleware, RequestResponseEndpoin
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from examples.content_app.app.api.content.jobs_routes import process_job_async
-from examples.content_app.app.database import get_db_session, get_engine
+from examples.content_app.app.database import create_tables, get_db_session, get_engine
 from examples.content_app.app.main import create_app
 from examples.content_app.app.models import JobRow
 from examples.content_app.app.services.content.pack import ContentPack, make_pack
@@ -200,7 +203,7 @@ def test_a_document_of_one_megabyte_fits_its_column_in_any_database(dialect: Dia
         line.strip(", \t").split(" ")[:2] for line in table.splitlines() if "TEXT" in line
     )
     long = "LONGTEXT" if dialect.name == "mysql" else "TEXT"
-    for name in ("source", "error", "article_html", "chart_svg"):
+    for name in ("source", "error", "article_html", "chart_svg", "stack"):
         assert columns[name] == long
 
 
@@ -263,6 +266,88 @@ def test_the_list_can_be_of_one_status(client: TestClient) -> None:
         assert [job["id"] for job in answer["jobs"]] == ids
         assert (answer["counts"]["completed"], answer["counts"]["pending"]) == (1, 1)
     assert client.get("/jobs", params={"status": "lost"}).status_code == 422
+
+
+# ---- a job that takes long -----------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_a_row_says_where_its_job_is_that_takes_long_until_it_ends(
+    serve_gated: Serve, gate: Gate
+) -> None:
+    server = serve_gated(CONTENT_STUCK_AFTER="0.1")
+    ids = [server.create("# First"), server.create("# Second")]
+    held = {body.row_id: body for body in (gate.next(), gate.next())}
+    for job_id in ids:
+        job = until(lambda each=job_id: server.job(each), lambda job: job["stack"] is not None)  # type: ignore[misc]
+        assert job["stack"].startswith("Thread 'content-")
+        assert "in GatedProcessor.process_job\n" in job["stack"]
+        assert job["started_at"] < job["stuck_at"]
+    listed = server.client.get("/jobs").json()["jobs"]
+    assert all("GatedProcessor" in job["stack"] for job in listed)
+
+    held[ids[0]].go()
+    held[ids[1]].fail("too long")
+    for job_id, end in zip(ids, ("completed", "failed"), strict=True):
+        job = server.until_status(job_id, *FINAL)
+        assert (job["status"], job["stack"], job["stuck_at"]) == (end, None, None)
+
+
+@pytest.mark.parametrize("end", ["the next process", "cancel", "retry"])
+def test_whoever_ends_a_row_in_the_place_of_its_job_takes_the_stack_away(
+    app_database: Path, end: str
+) -> None:
+    create_tables()
+    with get_db_session() as db:
+        manager = JobManager(db)
+        row = manager.create_job("# Long", title="Long", kind="markdown")
+        row.stack, row.stuck_at = "Thread 'content-0'", datetime.now(UTC)
+        row.status = "interrupted" if end == "retry" else "generating"
+        db.commit()
+        if end == "the next process":
+            interrupt_open_rows()
+        elif end == "cancel":
+            manager.cancel(row.id)
+        else:
+            manager.prepare_retry(row.id)
+        row = manager.get(row.id)
+        assert (row.stack, row.stuck_at) == (None, None)
+
+
+@pytest.mark.slow
+def test_a_job_whose_time_is_up_has_failed_and_stops_at_its_next_step(
+    serve_gated: Serve, gate: Gate
+) -> None:
+    server = serve_gated(CONTENT_LIMIT="1", CONTENT_TIMEOUT="0.2")
+    late = server.create("# First")
+    held = gate.next()
+    job = server.until_status(late, "failed")
+    assert job["reason"].endswith("job 'process_job_async' ran longer than its timeout of 0.2 s")
+    assert "in GatedProcessor.process_job\n" in job["error"]  # where it was
+    second = server.create("# Second")
+    assert gate.nobody_else()  # the body goes on, and has the slot
+    held.go()
+    gate.next().go()
+    server.until_status(second, "completed")
+    assert server.job(late) == job
+
+
+# ---- the database --------------------------------------------------------------------------------
+
+
+def test_a_database_of_an_earlier_version_is_brought_up_to_date(app_database: Path) -> None:
+    create_tables()
+    with get_db_session() as db:
+        job_id = JobManager(db).create_job("# Old", title="Old", kind="markdown").id
+    with closing(sqlite3.connect(app_database)) as database:
+        for column in ("owner", "stuck_at", "stack"):
+            database.execute(f"ALTER TABLE jobs DROP COLUMN {column}")
+
+    with TestClient(create_app()) as client:  # and it ends the row: it is a server's
+        job = client.get(f"/jobs/{job_id}").json()
+        assert (job["title"], job["status"], job["stack"]) == ("Old", "interrupted", None)
+        assert client.post(f"/jobs/{job_id}/retry").status_code == 202
+        assert finished(client, job_id)["status"] == "completed"
 
 
 # ---- cancel and retry ----------------------------------------------------------------------------

@@ -16,9 +16,12 @@ from sqlalchemy import (
     Update,
     create_engine,
     event,
+    inspect,
     make_url,
+    text,
 )
 from sqlalchemy.orm import DeclarativeBase, Session
+from sqlalchemy.schema import CreateColumn
 from sqlalchemy.types import TypeDecorator
 
 from examples.content_app.app.settings import settings
@@ -66,6 +69,19 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:
     cursor.execute("PRAGMA journal_mode = WAL")  # readers and the writer don't wait for each other
     cursor.execute("PRAGMA synchronous = NORMAL")  # with WAL: safe against a crash of the process
     cursor.close()
+
+
+def create_tables() -> None:
+    """Create the tables, and the columns that a table of an earlier version of the app lacks."""
+    engine = get_engine()
+    Base.metadata.create_all(engine)
+    for table in Base.metadata.sorted_tables:
+        there = {column["name"] for column in inspect(engine).get_columns(table.name)}
+        for column in table.columns:
+            if column.name not in there:
+                definition = CreateColumn(column).compile(dialect=engine.dialect)
+                with engine.begin() as connection:
+                    connection.execute(text(f"ALTER TABLE {table.name} ADD COLUMN {definition}"))
 
 
 @contextmanager

@@ -13,9 +13,10 @@ from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from boundedjobs import RunnerClosed, RunnerFull
+from examples.content_app.app.api import health
 from examples.content_app.app.api.content import jobs_routes, result_routes
 from examples.content_app.app.api.content.document import first_line
-from examples.content_app.app.database import Base, get_engine
+from examples.content_app.app.database import create_tables
 from examples.content_app.app.services.jobs.job_listeners import interrupt_open_rows
 
 logger = logging.getLogger(__name__)
@@ -32,7 +33,7 @@ PAGE_POLICY = (
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     """Tables and leftovers first; then the runner, which drains when the server is stopped."""
-    await run_in_threadpool(Base.metadata.create_all, get_engine())
+    await run_in_threadpool(create_tables)
     if left := await run_in_threadpool(interrupt_open_rows):
         logger.warning("%d jobs of an earlier process are marked interrupted", left)
     async with jobs_routes.runner.lifespan(app):
@@ -104,11 +105,7 @@ def create_app() -> FastAPI:
     app.add_middleware(SafeHeaders)
     app.include_router(jobs_routes.router)
     app.include_router(result_routes.router)
-
-    @app.get("/health")
-    def health() -> dict[str, str]:
-        """Says that a thread was free to answer."""
-        return {"status": "ok"}
+    app.include_router(health.router)
 
     @app.get("/documents")
     def documents() -> list[dict[str, str]]:

@@ -30,6 +30,9 @@ OPEN = (RowStatus.PENDING, RowStatus.GENERATING)
 RETRYABLE = (RowStatus.FAILED, RowStatus.CANCELLED, RowStatus.INTERRUPTED, RowStatus.REJECTED)
 
 
+SERVER, BURST = "server", "burst"
+"""What a row's `owner` may be: the app, and `examples.daily_burst`."""
+
 LONG = Text().with_variant(LONGTEXT(), "mysql", "mariadb")
 """Text of any length; what MySQL calls so ends at 64 kB."""
 
@@ -55,6 +58,13 @@ class JobRow(Base):
     started_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     finished_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
+    stuck_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    """When the run was last found to take long; None in a row that is final."""
+    stack: Mapped[str | None] = mapped_column(LONG)
+    """Where it was then."""
+
+    owner: Mapped[str] = mapped_column(String(12), default=SERVER, server_default=SERVER)
+    """Whose jobs work for this row. Each program ends what its own have left open, and no more."""
     run_id: Mapped[str | None] = mapped_column(String(64))
     """The runner's id of the job that works for this row; None until it was submitted.
 

@@ -12,6 +12,9 @@ class Settings:
     * `DATABASE_URL`: any SQLAlchemy URL; by default `content_app.db` in the current directory.
     * `CONTENT_LIMIT`: how many jobs run at once (2).
     * `CONTENT_MAX_PENDING`: how many may wait for a slot; more are `rejected` (5000).
+    * `CONTENT_TIMEOUT`: seconds that a job may run (60); then it is `failed`.
+    * `CONTENT_STUCK_AFTER`: seconds that a job runs before the page shows where it is (15), and
+      again after twice as long, and so on.
     * `CONTENT_DRAIN_TIMEOUT`: seconds that accepted jobs have to finish when the server is
       stopped (7: with the 2 that open requests get, within the 10 of `docker stop`).
     """
@@ -19,6 +22,8 @@ class Settings:
     database_url: str
     limit: int
     max_pending: int
+    timeout: float
+    stuck_after: float
     drain_timeout: float
 
     @classmethod
@@ -28,11 +33,13 @@ class Settings:
             database_url=os.environ.get("DATABASE_URL") or "sqlite:///content_app.db",
             limit=int(_number("CONTENT_LIMIT", 2, at_least=1)),
             max_pending=int(_number("CONTENT_MAX_PENDING", 5000, at_least=0)),
+            timeout=_number("CONTENT_TIMEOUT", 60, at_least=0.1),
+            stuck_after=_number("CONTENT_STUCK_AFTER", 15, at_least=0.1),
             drain_timeout=_number("CONTENT_DRAIN_TIMEOUT", 7, at_least=0),
         )
 
 
-def _number(variable: str, default: float, *, at_least: int) -> float:
+def _number(variable: str, default: float, *, at_least: float) -> float:
     text = os.environ.get(variable)
     if not text:
         return default

@@ -93,6 +93,22 @@ function draw(item, job) {
     find(".job-error").textContent = "";
     announce(`${job.title}: ${job.status}`);
   }
+  drawStuck(find, job);
+}
+
+/** Where a job is that runs for long, while it does. */
+function drawStuck(find, job) {
+  const box = find(".stuck");
+  const stack = find(".stack");
+  if (job.stack && box.hidden) announce(`${job.title}: takes long`);
+  box.hidden = !job.stack;
+  if (!job.stack) return;
+  const seconds = (new Date(job.stuck_at) - new Date(job.started_at)) / 1000;
+  find(".stuck summary").textContent = `Takes long: after ${seconds.toFixed(seconds < 10 ? 1 : 0)} s it was here`;
+  if (stack.textContent === job.stack) return;
+  stack.textContent = job.stack;
+  stack.scrollTop = stack.scrollHeight; // the innermost call is the last
+  stack.setAttribute("aria-label", `Where ${job.title} was`);
 }
 
 function add(job) {

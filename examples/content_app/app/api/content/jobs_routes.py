@@ -18,6 +18,7 @@ from examples.content_app.app.services.jobs.job_listeners import (
     interrupt_if_never_submitted,
     record_progress,
     record_status,
+    record_stuck,
 )
 from examples.content_app.app.services.jobs.job_manager import JobManager, UnknownJob, WrongStatus
 from examples.content_app.app.settings import settings
@@ -31,6 +32,9 @@ runner = BoundedRunner(
     max_pending=settings.max_pending,
     on_status=record_status,
     on_progress=record_progress,
+    on_stuck=record_stuck,
+    timeout=settings.timeout,
+    stuck_after=settings.stuck_after,
     drain_timeout=settings.drain_timeout,
 )
 

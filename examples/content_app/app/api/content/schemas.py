@@ -22,6 +22,8 @@ class JobSummary(BaseModel):
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
+    stuck_at: datetime | None
+    stack: str | None
 
 
 class JobList(BaseModel):

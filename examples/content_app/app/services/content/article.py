@@ -46,7 +46,7 @@ _CLEANER = nh3.Cleaner(
 
 
 class DocumentTooComplex(ValueError):
-    """The document would become far larger, or take far longer, than its size suggests."""
+    """The document would become far larger than its size suggests."""
 
 
 @dataclass(frozen=True, slots=True)

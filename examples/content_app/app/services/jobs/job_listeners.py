@@ -11,7 +11,7 @@ from sqlalchemy import select, update
 
 from boundedjobs import Job, JobEvent, JobStatus, current_job
 from examples.content_app.app.database import commit_change, get_db_session
-from examples.content_app.app.models import OPEN, JobRow, RowStatus
+from examples.content_app.app.models import OPEN, SERVER, JobRow, RowStatus
 
 _ROW_STATUS = {
     JobStatus.PENDING: RowStatus.PENDING,
@@ -22,6 +22,9 @@ _ROW_STATUS = {
     JobStatus.INTERRUPTED: RowStatus.INTERRUPTED,
     JobStatus.REJECTED: RowStatus.REJECTED,
 }
+
+NOT_RUNNING: dict[str, Any] = {"stage": "", "stuck_at": None, "stack": None}
+"""What a row says of a run that is under way, when none is."""
 
 live_jobs: dict[str, Job[Any]] = {}
 """The runner's job of each row that has one which is not final: what `cancel` asks."""
@@ -51,7 +54,7 @@ def _write_status(event: JobEvent, row_id: str) -> None:
     if event.status is JobStatus.RUNNING:
         change = change.values(started_at=event.at)
     elif event.status.is_final:
-        change = change.values(finished_at=event.at, stage="", reason=_reason(event))
+        change = change.values(finished_at=event.at, reason=_reason(event), **NOT_RUNNING)
     if event.status is JobStatus.SUCCEEDED:
         change = change.values(percent=100)
     elif event.status is JobStatus.FAILED and event.failure:
@@ -61,9 +64,19 @@ def _write_status(event: JobEvent, row_id: str) -> None:
 
 
 def record_progress(event: JobEvent) -> None:
-    """Write the percentage and the stage; a final row stays as it is."""
-    if event.progress is None:
-        return
+    """Write the percentage and the stage."""
+    if event.progress is not None:
+        percent = round(100 * event.progress.fraction)
+        _write_of_running(event, percent=percent, stage=_storable(event.progress.message))
+
+
+def record_stuck(event: JobEvent) -> None:
+    """Write where a body is that runs for long."""
+    _write_of_running(event, stuck_at=event.at, stack=_storable(event.stack))
+
+
+def _write_of_running(event: JobEvent, **values: object) -> None:
+    """Write of a run that is under way; a final row stays as it is."""
     with get_db_session() as db:
         commit_change(
             db,
@@ -73,10 +86,7 @@ def record_progress(event: JobEvent) -> None:
                 JobRow.run_id == event.job_id,
                 JobRow.status == RowStatus.GENERATING,
             )
-            .values(
-                percent=round(100 * event.progress.fraction),
-                stage=_storable(event.progress.message),
-            ),
+            .values(**values),
         )
 
 
@@ -97,24 +107,23 @@ def _storable(text: str) -> str:
     return text.replace("\0", "\\0")
 
 
-def interrupt_open_rows() -> int:
-    """Mark every row that is not final `interrupted`; how many there were.
+def interrupt_open_rows(owner: str = SERVER) -> int:
+    """Mark every row of this owner that is not final `interrupted`; how many there were.
 
-    For the start of the app, and for its end. Right for one process only: jobs live in the memory
-    of the process that accepted them, so when it starts, or has drained, none can be under way. With
-    several processes on one database, each would have to mark its own rows, by a column that names
-    it, and leave the others' alone.
+    For the start of a program, and for its end. Right for one process of each owner only: jobs
+    live in the memory of the process that accepted them, so when it starts, or has drained, none
+    can be under way. With several, each would have to be an owner by a name of its own.
     """
     with get_db_session() as db:
         return commit_change(
             db,
             update(JobRow)
-            .where(JobRow.status.in_(OPEN))
+            .where(JobRow.owner == owner, JobRow.status.in_(OPEN))
             .values(
                 status=RowStatus.INTERRUPTED,
-                reason="the server was stopped before this job had ended",
-                stage="",
+                reason=f"the {owner} was stopped before this job had ended",
                 finished_at=datetime.now(UTC),
+                **NOT_RUNNING,
             ),
         )
 

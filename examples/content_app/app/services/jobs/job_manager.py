@@ -7,8 +7,8 @@ from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session, undefer
 
 from examples.content_app.app.database import commit_change, writing
-from examples.content_app.app.models import OPEN, RETRYABLE, JobRow, RowStatus
-from examples.content_app.app.services.jobs.job_listeners import live_jobs
+from examples.content_app.app.models import OPEN, RETRYABLE, SERVER, JobRow, RowStatus
+from examples.content_app.app.services.jobs.job_listeners import NOT_RUNNING, live_jobs
 
 
 class UnknownJob(LookupError):
@@ -25,13 +25,14 @@ class JobManager:
     def __init__(self, db: Session) -> None:
         self._db = db
 
-    def create_job(self, source: str, *, title: str, kind: str) -> JobRow:
+    def create_job(self, source: str, *, title: str, kind: str, owner: str = SERVER) -> JobRow:
         """Insert a `pending` row. Nothing works for it until its id is submitted to the runner."""
         row = JobRow(
             source=source,
             title=title,
             kind=kind,
             size=len(source.encode()),
+            owner=owner,
         )
         with writing(self._db):
             self._db.add(row)
@@ -81,7 +82,8 @@ class JobManager:
         """End a row that no live job works for.
 
         Its background task has not submitted it yet, and will find it so; or its job has ended,
-        and the database was not to be reached at that moment.
+        and the database was not to be reached at that moment; or its job is another process's,
+        and what that makes will be dropped.
         """
         change = (
             update(JobRow)
@@ -89,8 +91,8 @@ class JobManager:
             .values(
                 status=RowStatus.CANCELLED,
                 reason="cancelled before it had ended",
-                stage="",
                 finished_at=datetime.now(UTC),
+                **NOT_RUNNING,
             )
         )
         return commit_change(self._db, change) == 1
@@ -105,14 +107,15 @@ class JobManager:
             row_id,
             RETRYABLE,
             status=RowStatus.PENDING,
+            owner=SERVER,
             percent=0,
-            stage="",
             reason=None,
             error=None,
             cancel_requested=False,
             started_at=None,
             finished_at=None,
             run_id=None,
+            **NOT_RUNNING,
         ):
             status = self.get(row_id).status
             raise WrongStatus(
