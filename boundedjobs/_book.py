@@ -192,13 +192,16 @@ class Book:
     def stop_accepting(self) -> bool:
         """Take no more jobs; those who wait for room find that they were not accepted.
 
-        Return whether jobs were taken until now.
+        Return whether that is worth saying: jobs were taken until now, and some were handed in,
+        unless it is but the interpreter that exits.
         """
-        was_open = not self.admission.closed
-        self.is_closing = self.is_closing or was_open
+        says = not self.admission.closed and not (
+            self.exiting and self.history.ended == 0 and self.is_quiet()
+        )
+        self.is_closing = self.is_closing or says
         self.admission.close()
         self.open_rooms()
-        return was_open
+        return says
 
     def open_rooms(self) -> None:
         """Let the submitters go on whose jobs do not wait for room any more."""

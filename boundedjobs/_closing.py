@@ -31,8 +31,8 @@ def close(core: Core, *, cancel_pending: bool) -> None:
         core.put_off(close, core, cancel_pending=cancel_pending)
         return
     with core.lock:
-        was_open = core.stop_accepting()
-    if was_open:
+        says = core.stop_accepting()
+    if says:
         say_closing(core)
     if cancel_pending:
         cancel_waiting(core)

@@ -32,7 +32,10 @@ class Failure:
     phase: Phase
     """Where it went wrong: `call` is the body itself."""
     location: str
-    """`file:line in function` of the innermost frame; empty if there is none."""
+    """`file:line in function` of the innermost frame; of a timeout, where the body was then.
+
+    Empty if there is none.
+    """
     traceback: str
     """The complete traceback, with causes, contexts, notes and exception groups."""
 

@@ -125,8 +125,8 @@ class Scope(Executor):
             self._entries = max(0, self._entries - 1)  # ExitStack.push() leaves without entering
             if self._entries:
                 return False
-            was_open = core.stop_accepting()
-        if was_open:
+            says = core.stop_accepting()
+        if says:
             say_closing(core)
         if cancel_pending:
             cancel_waiting(core)

@@ -49,6 +49,14 @@ def shown(ident: int | None, lines: Lines) -> str:
     return f"{head} (most recent call last):\n{body}"
 
 
+def location(lines: Lines) -> str:
+    """The innermost line, as `Failure.location` has it; empty if there is none."""
+    if not lines:
+        return ""
+    file, number, function = lines[-1]
+    return f"{file}:{number} in {function}"
+
+
 def _lines(frame: FrameType | None, outermost: FrameType | None) -> Lines:
     lines = []
     while frame is not None:

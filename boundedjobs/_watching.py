@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
+from dataclasses import replace
 from functools import partial
 from math import inf
 from threading import Thread, get_ident
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from boundedjobs._failure import attempt, capture
 from boundedjobs._job import Job
 from boundedjobs._log import log, log_failed, log_overdue, log_stuck
-from boundedjobs._stack import shown, task_lines, thread_lines
+from boundedjobs._stack import location, shown, task_lines, thread_lines
 from boundedjobs._status import FINAL, JobStatus
 from boundedjobs._telling import Telling
 from boundedjobs.errors import JobTimeout
@@ -70,15 +71,19 @@ class Watching(Telling):
 
     def stack(self, job: Job[Any]) -> str:
         """See `Job.stack`."""
+        return self._where(job)[0]
+
+    def _where(self, job: Job[Any]) -> tuple[str, str]:
+        """Its stack, and the innermost line of it; empty if no body runs."""
         with self.lock:  # while it is held, the body may go on, but the thread not to another
             on = job._on if job._active else None
             lines = thread_lines(on) if isinstance(on, int) else []
-        if on is None:
-            return ""
-        if isinstance(on, int):
-            return shown(on, lines)
-        where = task_lines(on)
-        return shown(*where) if job._active else ""
+        ident = on if isinstance(on, int) else None
+        if on is not None and not isinstance(on, int):
+            ident, lines = task_lines(on)
+        if on is None or not job._active:
+            return "", ""
+        return shown(ident, lines), location(lines)
 
     def _due(self, now: float) -> tuple[list[Job[Any]], list[Job[Any]]]:
         """Whose time is up, and who is stuck; the timer is told when to look next."""
@@ -124,8 +129,10 @@ class Watching(Telling):
         error = JobTimeout(
             f"job {job.name!r} ran longer than its timeout of {job._listeners.patience.timeout:g} s"
         )
-        error.add_note(self.stack(job))
-        failure = capture(error, "timeout")
+        stack, where = self._where(job)
+        if stack:
+            error.add_note(stack.rstrip())
+        failure = replace(capture(error, "timeout"), location=where)  # no line of it has raised
         with self.lock:
             if job._status is not JobStatus.RUNNING:
                 return  # it has just ended

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import subprocess
+import sys
 
 import pytest
 
@@ -123,6 +125,21 @@ def test_that_a_runner_has_closed_is_logged_before_who_waits_for_that_goes_on(
     gate.open()
     runner.shutdown()
     assert len(at(logging.INFO, everything)) == 2
+
+
+def test_a_runner_that_had_no_job_says_nothing_when_the_interpreter_exits() -> None:
+    code = """
+import logging
+from boundedjobs import BoundedRunner
+logging.basicConfig(level=logging.INFO, format="%(message)s")
+unused, used = BoundedRunner(1, name="unused"), BoundedRunner(1, name="used")
+used.submit(len, "abc")
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=50, check=True
+    )
+    runners = [line.split()[1] for line in done.stderr.splitlines()]
+    assert runners == ["'used'", "'used'"], done.stderr
 
 
 def test_every_record_says_of_which_runner_and_job(

@@ -275,6 +275,20 @@ def test_a_body_that_goes_on_past_its_timeout_is_warned_of_as_overdue(
     assert message in messages(caplog, logging.WARNING)
 
 
+def test_the_failure_says_where_the_body_was(clock: FakeClock) -> None:
+    gate, async_gate = Gate(), AsyncGate()
+    with BoundedRunner(2, timeout=5) as runner:
+        jobs = [runner.submit(gate), runner.submit(async_gate)]
+        gate.wait_for()
+        async_gate.wait_for()
+        clock.advance(5)
+        for job in jobs:
+            assert isinstance(job.exception(TIMEOUT), JobTimeout)
+        gate.open()
+        where = [job.failure.location for job in jobs if job.failure]
+    assert [place.rpartition(" in ")[2] for place in where] == ["Condition.wait", "Event.wait"]
+
+
 def test_one_error_is_logged(clock: FakeClock, caplog: pytest.LogCaptureFixture) -> None:
     gate = Gate()
     with BoundedRunner(1, timeout=5) as runner:
@@ -282,8 +296,9 @@ def test_one_error_is_logged(clock: FakeClock, caplog: pytest.LogCaptureFixture)
         timed_out(clock, job, gate)
         gate.open()
     (error,) = messages(caplog, logging.ERROR)
+    assert job.failure is not None
     assert error.startswith(
-        f"job 'slow' ({job.id}) failed at no line of Python: boundedjobs.errors.JobTimeout: "
+        f"job 'slow' ({job.id}) failed at {job.failure.location}: boundedjobs.errors.JobTimeout: "
         "job 'slow' ran longer than its timeout of 5 s\n"
     )
 
