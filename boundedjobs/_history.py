@@ -58,6 +58,11 @@ class History:
                 moment,
             )
 
+    def since(self, ended: int) -> list[Entry]:
+        """What is kept of the jobs that have ended after so many had, oldest first."""
+        first = max(ended, self.ended - self.size)
+        return [self.entries[number % self.size] for number in range(first, self.ended)]
+
     def counts(self) -> dict[JobStatus, int]:
         """How many jobs have ended in each final status."""
         others = self.others

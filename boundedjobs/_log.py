@@ -155,6 +155,12 @@ def log_unheard(runner: str, jobs: Iterable[object]) -> None:
     log(logging.ERROR, runner, text, runner, names)
 
 
+def log_view_lost(runner: str, exc: BaseException) -> None:
+    """Say that what a runner does is not shown any more."""
+    text = "the view of runner %r has ended, and its jobs go on: %s"
+    log(logging.WARNING, runner, text, runner, capture(exc, "call").traceback)
+
+
 def log_closing(runner: str, running: int, pending: int) -> None:
     """Say that a runner accepts no more jobs."""
     text = "runner %r closes: %d jobs run, %d wait"

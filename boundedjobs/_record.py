@@ -71,6 +71,9 @@ class Snapshot:
     jobs: tuple[JobRecord, ...]
     """The live jobs: first those that held a slot, in the order of their start; then those whose
     end was still being heard; then those that waited, in the order of the queue."""
+    ended: tuple[JobRecord, ...] = ()
+    """For `snapshot(since=)`: the records, as far as they were kept, of the jobs that had ended
+    since then, oldest first."""
 
 
 def record_of(entry: Entry, now: float) -> JobRecord:

@@ -15,11 +15,20 @@ if TYPE_CHECKING:
     from boundedjobs._record import Entry
 
 
-def snapshot(core: Core) -> Snapshot:
-    """The runner as it is now."""
+def snapshot(core: Core, since: Snapshot | None) -> Snapshot:
+    """The runner as it is now, and what has ended since an earlier one."""
     with core.lock:
         seen, entries, now = _seen(core)
-    return Snapshot(**seen, jobs=tuple(record_of(entry, now) for entry in entries))
+        ended = [] if since is None else core.history.since(_ended(since))
+    return Snapshot(
+        **seen,
+        jobs=tuple(record_of(entry, now) for entry in entries),
+        ended=tuple(record_of(entry, now) for entry in ended),
+    )
+
+
+def _ended(seen: Snapshot) -> int:
+    return seen.succeeded + seen.failed + seen.cancelled + seen.interrupted
 
 
 def find(core: Core, job_id: str) -> Job[Any] | JobRecord | None:

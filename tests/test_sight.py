@@ -495,3 +495,58 @@ def test_a_listener_may_look_at_its_runner() -> None:
     with BoundedRunner(1, on_status=lambda event: seen.append(runner.snapshot())) as runner:
         runner.submit(nothing).result(TIMEOUT)
     assert [each.succeeded for each in seen] == [0, 0, 1]
+
+
+# What has ended since an earlier snapshot.
+
+
+def test_a_snapshot_has_the_records_of_those_that_have_ended_since_another_oldest_first() -> None:
+    gate = Gate()
+    with BoundedRunner(1) as runner:
+        runner.submit(nothing).result(TIMEOUT)
+        first = runner.snapshot()
+        failed = runner.submit(broken)
+        failed.exception(TIMEOUT)
+        runner.submit(gate)
+        gate.wait_for()
+        cancelled = runner.submit(nothing)
+        cancelled.cancel()
+        with pytest.raises(NotRunnable):
+            runner.submit(3)  # type: ignore[call-overload]
+        second = runner.snapshot(since=first)
+        gate.open()
+    third = runner.snapshot(since=second)
+    assert (first.ended, second.ended) == ((), (failed.record(), cancelled.record()))
+    assert [each.name for each in third.ended] == ["Gate"]
+    assert runner.snapshot(since=third).ended == ()
+
+
+@pytest.mark.parametrize("history", [0, 1, 3])
+def test_of_those_that_have_ended_since_another_the_last_are_kept(history: int) -> None:
+    with BoundedRunner(1, history=history) as runner:
+        runner.submit(nothing).result(TIMEOUT)
+        first = runner.snapshot()
+        jobs = [runner.submit(nothing) for _ in range(7)]
+    assert [each.id for each in runner.snapshot(since=first).ended] == [
+        job.id for job in jobs[len(jobs) - history :]
+    ]
+
+
+@pytest.mark.usefixtures("switches")
+@pytest.mark.parametrize("on_status", [None, Heard()])
+def test_who_looks_again_and_again_finds_each_job_that_ends_once(on_status: Heard | None) -> None:
+    found: list[str] = []
+    with BoundedRunner(3, on_status=on_status) as runner:
+        seen = runner.snapshot()
+        jobs = [runner.submit(nothing) for _ in range(300)]
+        while not all(job.done() for job in jobs):
+            seen = runner.snapshot(since=seen)
+            found += [each.id for each in seen.ended]
+        found += [each.id for each in runner.snapshot(since=seen).ended]
+    assert sorted(found) == sorted(job.id for job in jobs)
+
+
+def test_a_snapshot_is_since_another_snapshot() -> None:
+    with BoundedRunner(1) as runner, pytest.raises(TypeError) as caught:
+        runner.snapshot(since=3)  # type: ignore[arg-type]
+    assert str(caught.value) == "since must be a Snapshot or None, got 3"
