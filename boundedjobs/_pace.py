@@ -54,6 +54,7 @@ def _set_limit(core: Core, limit: int) -> None:
     threads.limit = workers
     threads.grow()
     core.hand_over(admission.start())
+    core.open_rooms()
 
 
 def pause(core: Core) -> None:
