@@ -63,8 +63,9 @@ class Book:
         self.timer = Timer(name, self.todo, ref(self))  # type: ignore[arg-type]  # Watching looks
         self.loops: Loops | None = None
         self.entered: AbstractEventLoop | None = None  # the loop that entered the runner
-        # How to wake those who wait for room, by their jobs; and those who wait to submit more.
-        self.rooms: dict[object, Callable[[], object]] = {}
+        # How to wake those who wait for room, by their jobs. Called under the lock, as are the next.
+        self.rooms: dict[Job[Any], Callable[[], object]] = {}
+        self.if_limit_is_set: dict[object, Callable[[], object]] = {}
         self.ending: dict[Job[Any], None] = {}  # out of the queue, its end not yet heard by all
         self.closings: list[Latch] = []  # set when nothing is left to do, or anew to be done
         self.left_behind: WeakSet[Thread] = WeakSet()  # outlived a deadline: not waited for

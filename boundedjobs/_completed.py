@@ -69,9 +69,8 @@ class Flight:
         for bell in bells:
             bell.set()
 
-    def end(self, error: BaseException | None = None) -> None:
+    def end(self) -> None:
         """Draw nothing more. Not under the lock: generators of the inputs may be closed by it."""
-        self.error = error
         self.source = self.drawn = None
         self.iterators = self.inputs = ()
 
@@ -89,6 +88,7 @@ class Flight:
                 core.cancel(job, even_running=False)
         with core.lock:
             self.jobs, self.landed, self.held = {}, {}, None  # the list refers to them still
+        self.error = None
         self.end()
         for bell in bells:
             bell.set()
@@ -161,11 +161,11 @@ class Turn:
             if verdict is Verdict.FULL:
                 return False
             if verdict is Verdict.CLOSED:
-                error = core.refusal(job, verdict, "")
-                flight.held = None
-                flight.end(error)
                 with core.lock:
                     flight.jobs.pop(job, None)
+                error = flight.error = core.refusal(job, verdict, "")
+                flight.end()
+                flight.held = None
                 core.refuse(job, error)
                 return False
         self._accepted(job)
@@ -183,7 +183,8 @@ class Turn:
                 for flight.drawn in source:
                     break
             except Exception as exc:  # noqa: BLE001 - an input may raise anything: it ends the loop
-                flight.end(exc)
+                flight.error = exc
+                flight.end()
                 return None
             if flight.drawn is None:
                 flight.end()
@@ -218,12 +219,13 @@ class Turn:
                 self._bell = bell
                 flight.bells[bell] = None
                 if flight.reader is self and flight.held is None:
-                    core.rooms[bell] = ring  # a higher limit lets more be in flight
+                    core.if_limit_is_set[bell] = ring  # more may be in flight then
         if not is_waiting:
             return False
-        if flight.reader is self and flight.held is not None:
-            self._outside = flight.held
-            verdict = core.submit(flight.held, may_wait=True, ring=ring)
+        held = flight.held
+        if flight.reader is self and held is not None:
+            self._outside = held
+            verdict = core.submit(held, may_wait=True, ring=ring)
             if verdict is not Verdict.WAIT:
                 return False
         core.begin_wait(bell, flight.jobs, form, "'async for'")
@@ -255,7 +257,7 @@ class Turn:
         core.end_wait(bell)
         with core.lock:
             flight.bells.pop(bell, None)
-            core.rooms.pop(bell, None)
+            core.if_limit_is_set.pop(bell, None)
         job = self._outside
         if job is not None and core.leave_room(job) is Verdict.ACCEPTED:
             self._accepted(job)
@@ -390,9 +392,9 @@ class AsCompleted(Generic[T]):
             TypeError: an input has none.
         """
         flight = self._flight
-        left = 0
-        if flight.source is not None:
-            left = min(map(len, flight.inputs)) - flight.count  # type: ignore[arg-type]  # or TypeError
+        left, inputs = 0, flight.inputs
+        if inputs:
+            left = min(map(len, inputs)) - flight.count  # type: ignore[arg-type]  # or TypeError
         return max(0, left) + len(flight.jobs)
 
     def __length_hint__(self) -> int:

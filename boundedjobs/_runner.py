@@ -343,13 +343,14 @@ class BoundedRunner(Scope):
 
         Raises:
             TypeError: an iterable is none, or an option is of the wrong type.
-            ValueError: `chunksize` or `buffersize` is less than 1.
+            ValueError: `chunksize` or `buffersize` is less than 1, or `timeout` is NaN.
         """
         if buffersize is not None and not isinstance(buffersize, int):
             raise TypeError("buffersize must be an integer or None")  # to the letter, as the next
         if buffersize is not None and buffersize < 1:
             raise ValueError("buffersize must be None or > 0")
         _checks.whole("chunksize", chunksize, 1)
+        timeout = _checks.offset("timeout", timeout)
         may_wait = running_loop() is None and not self._core.is_inside()
         kind, name = described(fn)
 

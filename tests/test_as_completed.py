@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import gc
 import itertools
+import os
+import subprocess
 import sys
 import threading
 import tracemalloc
@@ -591,6 +594,77 @@ def test_it_waits_for_room_on_a_loop_without_blocking_it() -> None:
     assert asyncio.run(main()) == [7]
 
 
+@contextmanager
+def when_about_to_sleep(then: Callable[[], object]) -> Iterator[None]:
+    """Call `then` once, when this thread has seen that it must wait, and does not yet."""
+    previous = sys.getprofile()
+
+    def see(frame: FrameType, event: str, arg: Any) -> None:
+        if event == "call" and frame.f_code.co_qualname == "Turn.sleep":
+            sys.setprofile(None)
+            then()
+
+    sys.setprofile(see)
+    try:
+        yield
+    finally:
+        sys.setprofile(previous)
+
+
+def test_room_that_comes_as_it_is_about_to_wait_is_taken() -> None:
+    gate = Gate()
+    with BoundedRunner(1, max_pending=0) as runner:
+        other = runner.submit(gate)
+        gate.wait_for()
+
+        def make_room() -> None:
+            gate.open()
+            assert other.result(TIMEOUT) is None
+            until(lambda: repr(runner).endswith("running=0 pending=0>"))
+
+        with when_about_to_sleep(make_room):
+            assert sorted(args(runner.as_completed(int, "12"))) == ["1", "2"]
+
+
+@pytest.mark.parametrize("way", ["for", "async for"])
+def test_a_job_that_ends_as_it_is_about_to_wait_is_taken(way: str) -> None:
+    gates = Gates(range(2))
+    with BoundedRunner(2) as runner:
+        jobs = runner.as_completed(gates, range(2))
+
+        def end() -> None:
+            gates.open(1)
+            until(lambda: bool(getattr(jobs, "_flight").landed))  # noqa: B009
+
+        async def first() -> Job[int]:
+            return await anext(jobs)
+
+        with when_about_to_sleep(end):
+            job = next(jobs) if way == "for" else asyncio.run(first())
+        assert job.args == (1,)
+        gates.open()
+        assert args(jobs) == [0]
+
+
+def test_a_limit_that_is_raised_as_it_is_about_to_wait_is_seen() -> None:
+    gate, got = Gate(), list[Job[Any]]()
+    with BoundedRunner(1) as runner:
+
+        def raise_limit() -> None:
+            runner.limit = 4
+
+        def iterate() -> None:
+            with when_about_to_sleep(raise_limit):
+                got.extend(runner.as_completed(gate, range(4), buffersize=0))
+
+        thread = Thread(target=iterate)
+        thread.start()
+        gate.wait_for(4)
+        gate.open()
+        thread.join(TIMEOUT)
+    assert sorted(args(got)) == [0, 1, 2, 3]
+
+
 # --- leaving early ---
 
 
@@ -840,6 +914,7 @@ def test_what_an_input_raises_is_let_go_of_when_it_has_been_raised() -> None:
         yield 1
         raise Problem
 
+    kept: list[weakref.ref[Problem]] = []
     gc.disable()
     try:
         with BoundedRunner(1) as runner:
@@ -848,8 +923,8 @@ def test_what_an_input_raises_is_let_go_of_when_it_has_been_raised() -> None:
                 for job in jobs:
                     del job
             except Problem as exc:
-                gone = weakref.ref(exc)
-            assert gone() is None
+                kept.append(weakref.ref(exc))
+            assert kept[0]() is None
     finally:
         gc.enable()
 
@@ -1046,7 +1121,7 @@ def test_as_long_as_one_of_its_jobs_can_end_it_is_let_be() -> None:
     waits, gate = Event(), Gate()
 
     def inner(item: int) -> int:
-        return item or gate(item)  # type: ignore[no-any-return]
+        return item or int(gate(item))
 
     def outer() -> list[int]:
         with when_waiting(waits.set):
@@ -1149,6 +1224,71 @@ def test_cancelling_the_task_that_awaits_loses_nothing() -> None:
             return [job.result() async for job in jobs]
 
     assert sorted(asyncio.run(main())) == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("function", ["Job.__init__", "Core.submit", "Turn._accepted"])
+def test_a_ctrl_c_as_an_item_is_submitted_loses_it_not(function: str) -> None:
+    with BoundedRunner(1) as runner:
+        jobs = runner.as_completed(int, iter("123"))
+        with pytest.raises(KeyboardInterrupt), in_place_of(function):
+            next(jobs)
+        assert sorted(args(jobs)) == ["1", "2", "3"]
+
+
+@pytest.mark.parametrize("function", ["Core.refusal", "Flight.end", "Core.refuse"])
+def test_a_ctrl_c_as_an_item_is_refused_leaves_the_refusal(function: str) -> None:
+    runner = BoundedRunner(1)
+    runner.shutdown()
+    jobs = runner.as_completed(int, iter("123"))
+    with pytest.raises(KeyboardInterrupt), in_place_of(function):
+        next(jobs)
+    with pytest.raises(RunnerClosed) as caught:
+        next(jobs)
+    assert caught.value.job is not None
+    assert caught.value.job.args == ("1",)
+
+
+@pytest.mark.parametrize("way", ["for", "async for"])
+def test_a_ctrl_c_after_a_job_was_taken_gives_it_back(way: str) -> None:
+    with BoundedRunner(1) as runner:
+        jobs = runner.as_completed(int, "123")
+
+        async def first() -> None:
+            await anext(jobs)
+
+        with pytest.raises(KeyboardInterrupt), in_place_of("Turn.end"):
+            next(jobs) if way == "for" else asyncio.run(first())
+        assert sorted(args(jobs)) == ["1", "2", "3"]
+
+
+def test_a_ctrl_c_as_the_error_of_an_input_is_about_to_be_raised_gives_that_back() -> None:
+    def items() -> Iterator[int]:
+        yield from ()
+        raise LookupError("no more")
+
+    with BoundedRunner(1) as runner:
+        jobs = runner.as_completed(int, items())
+        with pytest.raises(KeyboardInterrupt), in_place_of("Turn.end"):
+            next(jobs)
+        with pytest.raises(LookupError, match=r"^no more$"):
+            next(jobs)
+
+
+@contextmanager
+def in_place_of(function: str) -> Iterator[None]:
+    """Ctrl-C as this function of ours is called."""
+    previous = sys.getprofile()
+
+    def see(frame: FrameType, event: str, arg: Any) -> None:
+        if event == "call" and frame.f_code.co_qualname == function:
+            sys.setprofile(None)
+            raise KeyboardInterrupt
+
+    sys.setprofile(see)
+    try:
+        yield
+    finally:
+        sys.setprofile(previous)
 
 
 # --- several who iterate ---
@@ -1264,6 +1404,72 @@ def test_however_fast_jobs_end_the_loop_gets_on_with_other_tasks() -> None:
     assert asyncio.run(main()) >= 5
 
 
+# --- forks ---
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_a_forked_child_gets_the_parents_jobs_interrupted_and_runs_the_rest_itself() -> None:
+    script = """
+import os, signal, threading, warnings
+from boundedjobs import BoundedRunner, JobStatus
+
+warnings.simplefilter("ignore", DeprecationWarning)
+gate = threading.Event()
+runner = BoundedRunner(1)
+
+def body(item):
+    assert item >= 2 or gate.wait(10)
+    return item
+
+def items():
+    yield from range(2)
+    if pid:
+        yield from range(2, 5)
+    else:
+        yield from range(5, 8)
+
+pid = 1
+jobs = runner.as_completed(body, items())
+flight = jobs._flight
+
+def fork(*_):
+    global pid
+    pid = os.fork()
+    if pid == 0:
+        signal.alarm(10)
+        got = {job.args[0]: job.status.value for job in jobs}
+        print(got, flush=True)
+        os._exit(0)
+    assert os.waitpid(pid, 0)[1] == 0
+    gate.set()
+
+def when_it_waits():
+    while len(flight.jobs) < 2 or not flight.bells:
+        os.sched_yield()
+    os.kill(os.getpid(), signal.SIGUSR1)
+
+signal.signal(signal.SIGUSR1, fork)
+thread = threading.Thread(target=when_it_waits)
+thread.start()
+print({job.args[0]: job.status.value for job in jobs}, flush=True)
+thread.join()
+runner.shutdown()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    child, parent = map(ast.literal_eval, done.stdout.splitlines())
+    interrupted, succeeded = dict.fromkeys((0, 1), "interrupted"), "succeeded"
+    assert child == interrupted | dict.fromkeys(range(5, 8), succeeded)
+    assert parent == dict.fromkeys(range(5), succeeded)
+
+
 # --- bad input, lengths ---
 
 
@@ -1317,8 +1523,8 @@ def test_a_bad_buffersize_is_an_error_at_the_call(
 def test_its_length_is_how_many_jobs_are_still_to_come() -> None:
     with BoundedRunner(2) as runner:
         jobs = runner.as_completed(max, range(9), "abcde")
-        lengths = [(len(jobs), length_hint(jobs))]
-        lengths += [(len(jobs), length_hint(jobs)) for _ in jobs]
+        lengths = [(len(jobs), jobs.__length_hint__())]
+        lengths += [(len(jobs), jobs.__length_hint__()) for _ in jobs]
     assert lengths == [(n, n) for n in (5, 4, 3, 2, 1, 0)]
 
 
