@@ -853,14 +853,22 @@ def test_one_that_is_left_as_an_item_is_submitted_cancels_it() -> None:
 
 def test_leaving_it_in_the_midst_of_a_step_of_the_runner_is_put_off() -> None:
     """As by a `__del__`, or a signal handler, on a thread that holds the lock."""
-    gate, heard = Gate(), Heard()
+    gate, heard, closed = Gate(), Heard(), Event()
+
+    def items() -> Iterator[int]:
+        try:
+            yield from itertools.count()
+        finally:
+            closed.set()  # user code: none is run there
+
     with BoundedRunner(1, on_status=heard) as runner:
-        jobs = runner.as_completed(gate, range(2))
+        jobs = runner.as_completed(gate, items())
         consumer = Consumer(jobs)
         gate.wait_for()
         consumer.until_it_waits()
         with getattr(runner, "_core").lock:  # noqa: B009
             jobs.close()
+            assert not closed.is_set()
             assert "cancelled" not in heard.statuses()
         assert consumer.args() == []
         until(lambda: "cancelled" in heard.statuses())
