@@ -11,8 +11,9 @@ from weakref import finalize
 from boundedjobs import _checks
 from boundedjobs._admission import Verdict
 from boundedjobs._callables import Kind, described, shown
-from boundedjobs._completed import AsCompleted, Flight
+from boundedjobs._completed import AsCompleted
 from boundedjobs._core import Core
+from boundedjobs._flight import Flight
 from boundedjobs._here import running_loop
 from boundedjobs._job import Job
 from boundedjobs._listeners import Listener, Listeners
@@ -39,7 +40,8 @@ _NOT_RUNNABLE = {
 }
 
 
-def _check_runnable(fn: object, kind: Kind) -> None:
+def _check_runnable(fn: object) -> None:
+    kind, _ = described(fn)
     if kind in _NOT_RUNNABLE:
         raise TypeError(f"fn must be a function to run, got {shown(fn)}: {_NOT_RUNNABLE[kind]}")
 
@@ -286,7 +288,7 @@ class BoundedRunner(Scope):
                 f"fn must be a function, got a {type(fn).__name__}: put @{type(fn).__name__} "
                 "outside of @runner.wrap"
             )
-        _check_runnable(fn, described(fn)[0])
+        _check_runnable(fn)
 
         def submit(*args: Any, **kwargs: Any) -> Job[Any]:
             kind, own_name = described(fn)  # anew: of an object, both may change
@@ -387,7 +389,7 @@ class BoundedRunner(Scope):
         read before the first job is asked for, and then no further than so that `limit` (as it
         is now) and `buffersize` jobs are in flight: submitted, and not yielded yet. So inputs
         may be endless. None: as many again as the limit. Where `max_pending` is reached it
-        waits for room in place of raising `RunnerFull`.
+        waits for room in place of raising `RunnerFull`. What can't be run is yielded REJECTED.
 
         The items are drawn by whoever iterates, on their thread, in between: while an input
         takes its time nothing is yielded, though no second item is drawn where a job has ended.
@@ -402,18 +404,17 @@ class BoundedRunner(Scope):
             JobDeadlock: (from the loop) the wait could never end: inside a job of this runner
                 with every slot held, or where `for` blocks the event loop that the jobs need.
         """
-        kind, name = described(fn)
-        _check_runnable(fn, kind)
+        _check_runnable(fn)
         if not iterables:
             raise TypeError("iterables must be at least one: as_completed(fn, items)")
         if buffersize is not None:
             _checks.whole("buffersize", buffersize, 0)
-        core, listeners = self._core, self._listeners
 
         def make(args: tuple[Any, ...]) -> Job[Any]:
-            return Job(core, fn, args, {}, name, listeners, kind is _ASYNC)
+            kind, name = described(fn)  # anew: of an object, both may change
+            return self._job(fn, kind, name, args, {}, self._listeners)
 
-        return AsCompleted(Flight(core, make, iterables, buffersize))
+        return AsCompleted(Flight(self._core, make, iterables, buffersize))
 
     def _submit(
         self,

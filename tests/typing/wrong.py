@@ -127,9 +127,9 @@ def lazy_maps() -> None:
     runner.as_completed(plain, [1], timeout=7)  # type: ignore[call-overload]
     runner.map(plain, 7)  # type: ignore[call-overload]
     runner.map(plain, [1], buffersize="7")  # type: ignore[call-overload]
-    numbers: list[Job[int]] = list(runner.as_completed(plain, [1]))  # type: ignore[type-var]
+    numbers: list[Job[int]] = list(runner.as_completed(plain, [1]))  # type: ignore[type-var, arg-type]
     texts: list[str] = list(runner.as_completed(coroutine, [1]))  # type: ignore[arg-type]
-    results: list[int] = list(runner.map(coroutine, [1]))  # type: ignore[type-var]
+    results: list[int] = list(runner.map(coroutine, [1]))  # type: ignore[type-var, arg-type]
     print(numbers, texts, results)
 
 
