@@ -591,7 +591,7 @@ def test_it_yields_what_has_ended_while_there_is_no_room() -> None:
         other.open()
         gates.open(1)
         assert args(jobs) == [1]
-        assert held.done()
+        assert held.result(TIMEOUT) is None
 
 
 def test_others_get_the_room_that_it_does_not_wait_for_any_more() -> None:
@@ -1098,6 +1098,29 @@ def test_a_runner_that_is_closed_while_a_task_waits_for_room_ends_it() -> None:
     asyncio.run(main())
 
 
+def test_a_runner_that_a_job_of_it_leaves_while_a_task_waits_for_room_ends_it() -> None:
+    async def main() -> None:
+        go, gate = Event(), Gate()
+        runner = BoundedRunner(1, max_pending=0)
+
+        def body() -> None:
+            assert go.wait(TIMEOUT)
+            with suppress(JobDeadlock), runner:  # it would wait for itself; closing has begun
+                pass
+            gate()
+
+        job = runner.submit(body)
+        awaits = asyncio.create_task(anext(runner.as_completed(int, "12")))
+        await asyncio.sleep(0)
+        go.set()
+        with pytest.raises(RunnerClosed):
+            await asyncio.wait_for(awaits, TIMEOUT / 2)
+        gate.open()
+        await job
+
+    asyncio.run(main())
+
+
 def test_jobs_that_a_deadline_has_interrupted_are_yielded() -> None:
     gate = Gate()
     runner = BoundedRunner(1)
@@ -1209,6 +1232,52 @@ def test_as_long_as_one_of_its_jobs_can_end_it_is_let_be() -> None:
         assert waits.wait(TIMEOUT)
         gate.open()
         assert job.result(TIMEOUT) == [0, 1, 2, 3]
+
+
+def test_a_job_that_waits_for_one_that_can_go_on_with_another_one_is_let_be() -> None:
+    mine: list[Job[Any]] = []
+    waits, gate = Event(), Gate()
+
+    def inner(item: int) -> Any:
+        if item == 1:
+            return gate(item)
+        with when_waiting(waits.set):
+            return mine[0].result()
+
+    def outer() -> Any:
+        mine.append(current_job())
+        jobs.append(runner.as_completed(inner, range(2)))
+        return next(jobs[0]).result()
+
+    jobs: list[AsCompleted[Any]] = []
+    with BoundedRunner(3) as runner:
+        job = runner.submit(outer)
+        assert waits.wait(TIMEOUT)
+        gate.open()
+        assert job.result(TIMEOUT) == 1
+        assert [each.result() for each in jobs[0]] == [1]
+
+
+def test_inside_a_job_it_waits_while_another_thread_reads() -> None:
+    reads, go, waits = Event(), Event(), Event()
+
+    def items() -> Iterator[int]:
+        reads.set()
+        assert go.wait(TIMEOUT)
+        yield 1
+
+    def outer() -> list[Any]:
+        with when_waiting(waits.set):
+            return args(jobs)
+
+    with BoundedRunner(2) as runner:
+        jobs = runner.as_completed(int, items())
+        reader = Consumer(jobs)
+        assert reads.wait(TIMEOUT)
+        inside = runner.submit(outer)
+        assert waits.wait(TIMEOUT)
+        go.set()
+        assert [*reader.args(), *inside.result(TIMEOUT)] == [1]
 
 
 def test_for_on_the_loop_that_its_jobs_need_is_refused_and_async_for_named() -> None:

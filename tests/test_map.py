@@ -7,7 +7,7 @@ import gc
 import itertools
 import math
 import weakref
-from threading import Event, Thread
+from threading import Barrier, Event, Thread
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -224,6 +224,22 @@ def test_inside_a_job_it_waits_for_room_that_another_one_will_make() -> None:
         assert job.result(TIMEOUT) == [1, 2, 3]
 
 
+def test_on_a_loop_it_takes_the_room_that_has_come_before_it_waits_for_a_result() -> None:
+    meet = Barrier(2)
+
+    async def main() -> int:
+        gate = Gate()
+        async with BoundedRunner(2, max_pending=0) as runner:
+            other = runner.submit(gate)
+            await asyncio.to_thread(gate.wait_for)
+            results = runner.map(lambda _: meet.wait(TIMEOUT), range(2))
+            gate.open()
+            await other
+            return len(list(results))
+
+    assert asyncio.run(main()) == 2
+
+
 def test_inside_a_job_of_another_runner_it_waits_for_room() -> None:
     with BoundedRunner(1) as outer, BoundedRunner(1, max_pending=0) as inner:
         job = outer.submit(lambda: list(inner.map(int, "123")))
@@ -435,11 +451,11 @@ def test_a_bad_option_is_an_error_at_the_call_and_nothing_is_drawn(
 def test_leaving_it_does_not_cancel_a_coroutine_that_runs() -> None:
     """As with the standard library, whose running futures can't be cancelled."""
     gate, heard = AsyncGate(), Heard()
-    with BoundedRunner(1, on_status=heard) as runner:
-        results: Any = runner.map(gate, range(2), timeout=0)
-        gate.wait_for()
+    with BoundedRunner(2, on_status=heard) as runner:
+        results: Any = runner.map(gate, range(3), timeout=0)
+        gate.wait_for(2)
         with pytest.raises(TimeoutError):
             next(results)
         gate.open()
     ends = {e.args[0]: e.status.value for e in heard.events if e.status.is_final}
-    assert ends == {0: "succeeded", 1: "cancelled"}
+    assert ends == {0: "succeeded", 1: "succeeded", 2: "cancelled"}
