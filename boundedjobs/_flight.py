@@ -51,7 +51,7 @@ class Flight:
         self.bells: dict[Latch | Alarm, None] = {}  # of those who wait
         self.closed = False
         self.error: BaseException | None = None  # to be raised at the end
-        self.todo = core.todo
+        self.todo = core.todo  # another one in a forked child
 
     @property
     def bound(self) -> int:
@@ -81,12 +81,13 @@ class Flight:
             return
         with core.lock:
             self.closed = True
-            jobs, bells = [*self.jobs], [*self.bells]
-        for job in jobs:
+            jobs, bells = self.jobs.copy(), [*self.bells]
+        for job, arrival in jobs.items():
             if job._status is PENDING:
                 core.cancel(job, even_running=False)
+            job._leave(arrival)  # type: ignore[arg-type]  # they refer to each other
         with core.lock:
-            self.jobs, self.landed, self.held = {}, {}, None  # the list refers to them still
+            self.jobs, self.landed, self.held = {}, {}, None  # `jobs` refers to them still
         self.error = None
         self.end()
         for bell in bells:
@@ -161,7 +162,8 @@ class Turn:
                 return False
             if verdict is Verdict.CLOSED:
                 with core.lock:
-                    flight.jobs.pop(job, None)
+                    arrival = flight.jobs.pop(job, None)
+                job._leave(arrival)  # type: ignore[arg-type]  # as in `take`
                 error = flight.error = core.refusal(job, verdict, "")
                 flight.end()
                 flight.held = None

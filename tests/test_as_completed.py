@@ -525,6 +525,25 @@ def test_no_reference_is_kept_to_what_has_been_yielded(way: str) -> None:
         gc.enable()
 
 
+def test_no_reference_is_kept_to_a_job_of_one_that_was_left() -> None:
+    gate = Gate()
+    gc.disable()
+    try:
+        with BoundedRunner(1) as runner:
+            with runner.as_completed(gate, [Event() for _ in range(2)]) as jobs:
+                consumer = Consumer(jobs)
+                gate.wait_for()
+                consumer.until_it_waits()
+                gone = [weakref.ref(job) for job in getattr(jobs, "_flight").jobs]  # noqa: B009
+            assert consumer.args() == []
+            assert len(gone) == 2
+            gate.open()
+            runner.submit(int).result(TIMEOUT)
+            assert [job() for job in gone] == [None, None]
+    finally:
+        gc.enable()
+
+
 def test_inputs_are_let_go_of_when_they_are_read() -> None:
     known: weakref.WeakSet[Item] = weakref.WeakSet()
     with BoundedRunner(1) as runner:
