@@ -199,14 +199,14 @@ class Turn:
         except NotRunnable as exc:
             held, job = None, cast("Job[Any]", exc.job)  # it has had its end
         arrival = Arrival(flight, job)
-        with flight.core.lock:
+        if held is not None:  # and nobody else knows it yet
+            held._meet().sleepers[arrival] = None  # type: ignore[index]  # as it does a latch
+        with flight.core.lock:  # a quick one: all of it is done, or nothing
             if flight.closed:
                 return None
             flight.jobs[job] = arrival
             if held is None:
                 flight.landed[job] = None
-            else:
-                job._meet().sleepers[arrival] = None  # type: ignore[index]  # as it does a latch
             flight.held = held
             flight.drawn = None
             flight.count += 1
