@@ -545,10 +545,14 @@ def test_no_reference_is_kept_to_a_job_of_one_that_was_left() -> None:
 
 
 def test_inputs_are_let_go_of_when_they_are_read() -> None:
-    known: weakref.WeakSet[Item] = weakref.WeakSet()
+    known: weakref.WeakSet[Any] = weakref.WeakSet()
+
+    class Body(Item):
+        def __call__(self, item: Item) -> None: ...
+
     with BoundedRunner(1) as runner:
-        jobs = runner.as_completed(id, [Item(known) for _ in range(3)])
-        assert len(known) == 3
+        jobs = runner.as_completed(Body(known), [Item(known) for _ in range(3)])
+        assert len(known) == 4
         for job in jobs:
             del job
         runner.submit(int).result(TIMEOUT)
@@ -923,6 +927,33 @@ def test_one_that_is_left_as_room_comes_cancels_what_is_let_in() -> None:
         assert consumer.args() == []
         gate.open()
     assert heard.statuses("int") == ["pending", "cancelled"]
+
+
+def test_leaving_it_lets_nobody_go_to_sleep_meanwhile() -> None:
+    gate, is_there, go = Gate(), Event(), Event()
+
+    def pause() -> None:
+        is_there.set()
+        assert go.wait(TIMEOUT)
+
+    def iterate() -> None:
+        with when_called("Turn.sleep", pause):
+            assert list(jobs) == []
+
+    def let_go() -> None:
+        go.set()
+        thread.join(TIMEOUT)
+        assert not thread.is_alive()
+
+    with BoundedRunner(1) as runner:
+        jobs = runner.as_completed(gate, range(3), buffersize=0)
+        thread = Thread(target=iterate)
+        thread.start()
+        gate.wait_for()
+        assert is_there.wait(TIMEOUT)
+        with when_called("LazyFuture._leave", let_go):  # in the midst of it
+            jobs.close()
+        gate.open()
 
 
 def test_leaving_it_in_the_midst_of_a_step_of_the_runner_is_put_off() -> None:
