@@ -1308,6 +1308,32 @@ def test_a_job_that_waits_for_one_that_can_go_on_with_another_one_is_let_be() ->
         assert [each.result() for each in jobs[0]] == [1]
 
 
+def test_a_job_that_has_waited_with_it_and_does_no_more_may_be_waited_for() -> None:
+    mine: list[Job[Any]] = []
+    waits, gate, go = Event(), Gate(), Event()
+
+    def inner(item: int) -> Any:
+        if item == 0:
+            return gate(item)
+        with when_waiting(go.set):
+            return mine[0].result()
+
+    def outer() -> str:
+        mine.append(current_job())
+        with when_waiting(waits.set):
+            assert next(jobs).args == (0,)
+        assert go.wait(TIMEOUT)
+        return "done"
+
+    with BoundedRunner(2) as runner:
+        jobs = runner.as_completed(inner, range(2))
+        job = runner.submit(outer)
+        assert waits.wait(TIMEOUT)
+        gate.open()
+        assert job.result(TIMEOUT) == "done"
+        assert [each.result() for each in jobs] == ["done"]
+
+
 def test_inside_a_job_it_waits_while_another_thread_reads() -> None:
     reads, go, waits = Event(), Event(), Event()
 
@@ -1536,6 +1562,22 @@ def test_when_the_one_who_reads_has_got_its_job_another_one_reads_on() -> None:
         until(lambda: len(first.got) + len(second.got) == 1)
         gates.open()
         assert sorted([*first.args(), *second.args()]) == list(range(6))
+
+
+def test_whoever_comes_to_wait_while_another_one_still_reads_reads_on_after_it() -> None:
+    gates, second = Gates(range(4)), list[Consumer]()
+
+    def come() -> None:
+        second.append(Consumer(jobs))
+        second[0].until_it_waits()
+
+    with BoundedRunner(1) as runner:
+        jobs = runner.as_completed(gates, range(4), buffersize=0)
+        gates.open(0)
+        with when_called("Turn.end", come):
+            assert next(jobs).args == (0,)
+        gates.open()
+        assert second[0].args() == [1, 2, 3]
 
 
 def test_when_one_has_taken_a_job_the_one_who_reads_may_read_on() -> None:
