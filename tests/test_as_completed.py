@@ -1310,11 +1310,12 @@ def test_a_job_that_waits_for_one_that_can_go_on_with_another_one_is_let_be() ->
 
 def test_a_job_that_has_waited_with_it_and_does_no_more_may_be_waited_for() -> None:
     mine: list[Job[Any]] = []
-    waits, gate, go = Event(), Gate(), Event()
+    waits, gate, taken, go = Event(), Gate(), Event(), Event()
 
     def inner(item: int) -> Any:
         if item == 0:
             return gate(item)
+        assert taken.wait(TIMEOUT)
         with when_waiting(go.set):
             return mine[0].result()
 
@@ -1322,6 +1323,7 @@ def test_a_job_that_has_waited_with_it_and_does_no_more_may_be_waited_for() -> N
         mine.append(current_job())
         with when_waiting(waits.set):
             assert next(jobs).args == (0,)
+        taken.set()
         assert go.wait(TIMEOUT)
         return "done"
 
