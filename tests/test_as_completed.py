@@ -1797,6 +1797,15 @@ def test_without_lengths_of_its_inputs_it_has_none_and_a_hint_where_they_have_on
         assert len(list(jobs)) == 2
 
 
+def test_an_input_that_has_shrunk_makes_its_length_no_less_than_what_is_in_flight() -> None:
+    items = [1, 2, 3]
+    with BoundedRunner(1) as runner:
+        jobs = runner.as_completed(int, items)
+        next(jobs)
+        items.clear()
+        assert len(jobs) == len(list(jobs))
+
+
 def test_it_is_true_whatever_its_length() -> None:
     with BoundedRunner(1) as runner:
         assert runner.as_completed(int, [])
