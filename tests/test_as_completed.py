@@ -1286,18 +1286,20 @@ def test_as_long_as_one_of_its_jobs_can_end_it_is_let_be() -> None:
 
 def test_a_job_that_waits_for_one_that_can_go_on_with_another_one_is_let_be() -> None:
     mine: list[Job[Any]] = []
-    waits, gate = Event(), Gate()
+    outer_waits, waits, gate = Event(), Event(), Gate()
 
     def inner(item: int) -> Any:
         if item == 1:
             return gate(item)
+        assert outer_waits.wait(TIMEOUT)
         with when_waiting(waits.set):
             return mine[0].result()
 
     def outer() -> Any:
         mine.append(current_job())
         jobs.append(runner.as_completed(inner, range(2)))
-        return next(jobs[0]).result()
+        with when_waiting(outer_waits.set):
+            return next(jobs[0]).result()
 
     jobs: list[AsCompleted[Any]] = []
     with BoundedRunner(3) as runner:
