@@ -4,6 +4,7 @@
 exception in full; and tells status callbacks about each step.
 """
 
+from boundedjobs._completed import AsCompleted
 from boundedjobs._event import JobEvent, Progress
 from boundedjobs._failure import Failure
 from boundedjobs._job import Job, current_job
@@ -22,6 +23,7 @@ from boundedjobs.errors import (
 )
 
 __all__ = [
+    "AsCompleted",
     "BoundedJobsError",
     "BoundedRunner",
     "Failure",

@@ -63,7 +63,9 @@ class Book:
         self.timer = Timer(name, self.todo, ref(self))  # type: ignore[arg-type]  # Watching looks
         self.loops: Loops | None = None
         self.entered: AbstractEventLoop | None = None  # the loop that entered the runner
-        self.rooms: dict[Job[Any], Latch] = {}  # where submitters wait for room
+        # How to wake those who wait for room, by their jobs. Called under the lock, as are the next.
+        self.rooms: dict[Job[Any], Callable[[], object]] = {}
+        self.if_limit_is_set: dict[object, Callable[[], object]] = {}
         self.ending: dict[Job[Any], None] = {}  # out of the queue, its end not yet heard by all
         self.closings: list[Latch] = []  # set when nothing is left to do, or anew to be done
         self.left_behind: WeakSet[Thread] = WeakSet()  # outlived a deadline: not waited for
@@ -205,9 +207,9 @@ class Book:
 
     def open_rooms(self) -> None:
         """Let the submitters go on whose jobs do not wait for room any more."""
-        for job, room in self.rooms.items():
+        for job, ring in self.rooms.items():
             if job not in self.admission.outside:
-                room.set()
+                ring()
 
     def to_loop(self, job: Job[Any]) -> None:
         """Give a job to its loop lane."""

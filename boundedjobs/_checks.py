@@ -26,6 +26,17 @@ def seconds(parameter: str, value: object) -> float | None:
     return value
 
 
+def offset(parameter: str, value: object) -> float | None:
+    """A number of seconds from now, maybe past; None if there is none."""
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"{parameter} must be a number of seconds or None, got {value!r}")
+    if value != value:
+        raise ValueError(f"{parameter} must be a number of seconds, got {value!r}")
+    return value
+
+
 def duration(parameter: str, value: object) -> float | None:
     """A number of seconds, more than 0; None if there is none."""
     if value is None:

@@ -37,7 +37,7 @@ def close(core: Core, *, cancel_pending: bool) -> None:
     if cancel_pending:
         cancel_waiting(core)
     resume(core)  # what was accepted is finished
-    core.rest()
+    core.carry_out()
 
 
 def say_closing(core: Core) -> None:

@@ -24,7 +24,7 @@ from boundedjobs.errors import (
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from boundedjobs._event import Progress
 
@@ -38,8 +38,14 @@ class Core(Bodies):
 
     drain_timeout: float | None = None
 
-    def submit(self, job: Job[Any], *, may_wait: bool) -> Verdict:
-        """Hand a job in; return whether it was accepted, when PENDING has been heard."""
+    def submit(
+        self, job: Job[Any], *, may_wait: bool, ring: Callable[[], object] | None = None
+    ) -> Verdict:
+        """Hand a job in; return whether it was accepted, when PENDING has been heard.
+
+        It may wait for room itself; or, with `ring`, say WAIT, and ring when the job was let
+        in or refused: `leave_room` must follow.
+        """
         if (self.owns_lock() or self.todo.carrying) and self.todo.is_interrupting():
             self.put_off(self._submit_late, job)
             return _ACCEPTED
@@ -86,7 +92,7 @@ class Core(Bodies):
             if worker is not None:
                 worker.put(job)
             elif not accepted:
-                verdict = self._submit_slowly(job, may_wait=may_wait)
+                verdict = self._submit_slowly(job, ring, may_wait=may_wait)
             elif steps:
                 plain, context = job._listeners.plain, job._context
                 assert context is not None  # as long as there is a teller
@@ -114,23 +120,39 @@ class Core(Bodies):
             self._mend_job(job)
             raise
 
-    def _submit_slowly(self, job: Job[Any], *, may_wait: bool) -> Verdict:
-        room = None
+    def _submit_slowly(
+        self, job: Job[Any], ring: Callable[[], object] | None, *, may_wait: bool
+    ) -> Verdict:
+        latch = None
         with self.lock:
             verdict = self.admission.submit(job, may_wait=may_wait)
             if verdict is Verdict.ACCEPTED:
                 self.hand_over(self.accept(job))
             elif verdict is Verdict.WAIT:
-                room = self.rooms[job] = Latch()
-        if room is not None:
-            room.wait()  # set when it has been accepted, or the runner has closed
-            with self.lock:
-                self.rooms.pop(job, None)
-            verdict = Verdict.CLOSED if job._status is None else Verdict.ACCEPTED
+                if ring is None:
+                    latch = Latch()
+                    ring = latch.set
+                self.rooms[job] = ring
+        if latch is not None:
+            latch.wait()  # set when it has been accepted, or the runner has closed
+            return self._leave_room(job)
         if job._teller == get_ident():  # else it may run already, and report
             self.tell(job)
         self.carry_out()
         return verdict
+
+    def leave_room(self, job: Job[Any]) -> Verdict:
+        """Have a job wait for room no longer; say what came of it: CLOSED if nothing did."""
+        return self._mending(job, self._leave_room, job)
+
+    def _leave_room(self, job: Job[Any]) -> Verdict:
+        with self.lock:
+            self.rooms.pop(job, None)
+            self.admission.outside.pop(job, None)
+        if job._teller == get_ident():
+            self.tell(job)
+        self.carry_out()
+        return Verdict.CLOSED if job._status is None else Verdict.ACCEPTED
 
     def _submit_late(self, job: Job[Any]) -> None:
         verdict = self.submit(job, may_wait=False)
@@ -187,22 +209,24 @@ class Core(Bodies):
             self.note(job, JobStatus.REJECTED)
         self.resume(job)
 
-    def cancel(self, job: Job[Any]) -> bool:
+    def cancel(self, job: Job[Any], *, even_running: bool = True) -> bool:
         """See `Job.cancel`."""
         if self.todo.is_interrupting():
-            self.put_off(self.cancel, job)
+            self.put_off(self.cancel, job, even_running=even_running)
             return job._status not in FINAL
         if job._status is None:  # its submit has been put off, and this comes after it
-            self.put_off(self.cancel, job)
+            self.put_off(self.cancel, job, even_running=even_running)
             return True
-        return self._mending(job, self._cancel, job)
+        return self._mending(job, self._cancel, job, even_running=even_running)
 
-    def _cancel(self, job: Job[Any]) -> bool:
+    def _cancel(self, job: Job[Any], *, even_running: bool) -> bool:
         with self.lock:
             status = job._status
             if status in FINAL:
                 return status is JobStatus.CANCELLED
             if status is JobStatus.RUNNING:
+                if not even_running:
+                    return False
                 job._asked = True
             else:
                 self.ending[job] = None
@@ -238,33 +262,37 @@ class Core(Bodies):
         if self.begin_telling(job):
             self.tell(job)
 
-    def begin_wait(self, token: object, target: Any, form: str) -> None:
-        """A wait without a timeout begins, for a job or (None) for room, until `end_wait(token)`.
+    def begin_wait(
+        self,
+        token: object,
+        targets: Collection[Job[Any]] | None,
+        form: str,
+        instead: str = "'await' (await job, await runner.aclose(), async with)",
+    ) -> None:
+        """A wait without a timeout begins, until `end_wait(token)`.
 
-        Raises `JobDeadlock` if it could never end.
+        It is for the first of some jobs, which may become others meanwhile, or (None) for room.
+        Raises `JobDeadlock` if it could never end; where it blocks a loop, use this `instead`.
         """
         loop = None if form == "await" else running_loop()
         waiter = own_job(self)
         if waiter is None and loop is None:
             return  # nothing of this runner needs this thread
-        wait = Wait(waiter, target, None if form == "await" else get_ident())
         on_loop = None
         with self.lock:
-            if target is not None and target._settled:
-                return
+            wait = Wait(waiter, targets, None if form == "await" else get_ident())
             edges = self.waits.begin(token, wait, self.loops_of)
             if edges is None and loop is not None:
                 wait.loop = loop
                 on_loop = self.waits.begin(token, wait, self.loops_of)
-        name = "room" if target is None else repr(target.name)
         if on_loop is not None:
             raise JobDeadlock(
-                f"{form} would wait for {name} on the thread of the event loop that {name} "
-                "needs, for ever; use 'await' (await job, await runner.aclose(), async with)"
+                f"{form} would wait for {wait.what} on the thread of the event loop that "
+                f"{wait.what} needs, for ever; use {instead}"
             )
         if edges is not None:
             raise JobDeadlock(
-                f"waiting for {name} would never end: {edges}, and runner {self.name!r} (limit "
+                f"waiting for {wait.what} would never end: {edges}, and runner {self.name!r} (limit "
                 f"{self.admission.limit}) has no slot or thread left for what they wait for; "
                 "raise the limit, wait with a timeout, or use another runner for the inner jobs"
             )

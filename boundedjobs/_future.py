@@ -244,7 +244,7 @@ class LazyFuture(Future[T]):
     def _join(self, sleeper: Latch | Alarm, form: str | None) -> bool:
         """Have it woken when the future is done; `form` is the name of an endless wait."""
         if form is not None:
-            self._keeper.begin_wait(sleeper, self, form)
+            self._keeper.begin_wait(sleeper, (self,), form)  # type: ignore[arg-type]  # it is a Job
         with self._keeper.lock:
             if not self._settled:
                 self._meet().sleepers[sleeper] = None

@@ -23,10 +23,14 @@ def results(
     offer: Offer,
     iterables: tuple[Iterable[Any], ...],
     timeout: float | None,
+    buffersize: int | None,
     *,
     may_wait: bool,
 ) -> Iterator[Any]:
-    """Submit all now, or (unless `may_wait`) what there is room for; yield the results."""
+    """Submit all now, or `buffersize`, or (unless `may_wait`) what there is room for.
+
+    Yield the results; meanwhile, submit the rest.
+    """
     deadline = None if timeout is None else monotonic() + timeout
     # Within a chain, for at its end `zip` would draw from the first iterable again if asked again.
     items = source = chain(zip(*iterables, strict=False))
@@ -35,12 +39,16 @@ def results(
     def submit(may_wait: bool) -> None:
         # What is drawn is submitted before the next is drawn; at most one is put back.
         nonlocal items
+        if len(jobs) == buffersize:
+            return
         for args in items:
             job = offer(args, may_wait)
             if job is None:
                 items = chain([args], source)
                 return
             jobs.append(job)
+            if len(jobs) == buffersize:
+                return
 
     def wait_for_room() -> None:
         # Others fill the runner, and this thread must not wait if that can't end.
@@ -60,18 +68,20 @@ def results(
                     wait_for_room()
                 if not jobs:
                     return
-                yield _result(jobs.popleft(), deadline)
+                result = [_result(core, jobs.popleft(), deadline)]
+                submit(False)
+                yield result.pop()  # and keep it no longer
         finally:
             for job in jobs:
-                job.cancel()
+                core.cancel(job, even_running=False)
 
     submit(may_wait)
     return results_in_order()
 
 
-def _result(job: Job[Any], deadline: float | None) -> Any:
+def _result(core: Core, job: Job[Any], deadline: float | None) -> Any:
     try:
         return job.result(None if deadline is None else deadline - monotonic())
     finally:
-        job.cancel()  # as the standard library: a no-op unless the wait has timed out
+        core.cancel(job, even_running=False)  # a no-op unless the wait was cut off
         del job

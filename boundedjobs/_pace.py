@@ -54,6 +54,8 @@ def _set_limit(core: Core, limit: int) -> None:
     threads.limit = workers
     threads.grow()
     core.hand_over(admission.start())
+    for ring in core.if_limit_is_set.values():
+        ring()
 
 
 def pause(core: Core) -> None:

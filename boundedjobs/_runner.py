@@ -11,7 +11,9 @@ from weakref import finalize
 from boundedjobs import _checks
 from boundedjobs._admission import Verdict
 from boundedjobs._callables import Kind, described, shown
+from boundedjobs._completed import AsCompleted
 from boundedjobs._core import Core
+from boundedjobs._flight import Flight
 from boundedjobs._here import running_loop
 from boundedjobs._job import Job
 from boundedjobs._listeners import Listener, Listeners
@@ -36,6 +38,12 @@ _NOT_RUNNABLE = {
     Kind.GENERATOR: "it is a generator function: calling it would not run a line of it; "
     "pass a function that iterates over it",
 }
+
+
+def _check_runnable(fn: object) -> None:
+    kind, _ = described(fn)
+    if kind in _NOT_RUNNABLE:
+        raise TypeError(f"fn must be a function to run, got {shown(fn)}: {_NOT_RUNNABLE[kind]}")
 
 
 class BoundedRunner(Scope):
@@ -280,9 +288,7 @@ class BoundedRunner(Scope):
                 f"fn must be a function, got a {type(fn).__name__}: put @{type(fn).__name__} "
                 "outside of @runner.wrap"
             )
-        kind, _ = described(fn)
-        if kind in _NOT_RUNNABLE:
-            raise TypeError(f"fn must be a function to run, got {shown(fn)}: {_NOT_RUNNABLE[kind]}")
+        _check_runnable(fn)
 
         def submit(*args: Any, **kwargs: Any) -> Job[Any]:
             kind, own_name = described(fn)  # anew: of an object, both may change
@@ -293,21 +299,60 @@ class BoundedRunner(Scope):
             vars(wrapped).pop(mark, None)  # what it returns is no coroutine
         return wrapped
 
+    @overload
+    def map(
+        self,
+        fn: Callable[..., F],
+        *iterables: Iterable[Any],
+        timeout: float | None = None,
+        chunksize: int = 1,
+        buffersize: int | None = None,
+    ) -> Iterator[F]: ...
+    @overload
+    def map(
+        self,
+        fn: Callable[..., Awaitable[T]],
+        *iterables: Iterable[Any],
+        timeout: float | None = None,
+        chunksize: int = 1,
+        buffersize: int | None = None,
+    ) -> Iterator[T]: ...
+    @overload
     def map(
         self,
         fn: Callable[..., T],
         *iterables: Iterable[Any],
         timeout: float | None = None,
         chunksize: int = 1,
-    ) -> Iterator[T]:
+        buffersize: int | None = None,
+    ) -> Iterator[T]: ...
+    def map(
+        self,
+        fn: Callable[..., Any],
+        *iterables: Iterable[Any],
+        timeout: float | None = None,
+        chunksize: int = 1,
+        buffersize: int | None = None,
+    ) -> Iterator[Any]:
         """Run `fn` on each set of items; yield the results in the order of the items.
 
-        As `Executor.map`: all is submitted at once, `timeout` is in seconds from this call,
-        and the first failure is raised where its result would stand. `chunksize` is
-        accepted and has no effect. Where `max_pending` is set it waits for room instead of
-        raising `RunnerFull`; where this thread must not block (see `when_full`) it submits
-        the rest as results are fetched.
+        As `Executor.map`: all is submitted at once or, with `buffersize`, so many at first,
+        and one more as each result is yielded. `timeout` is in seconds from this call, and
+        the first failure is raised where its result would stand. `chunksize` is checked, and
+        has no effect. Where `max_pending` is set it waits for room instead of raising
+        `RunnerFull`; where this thread must not block (see `when_full`) it submits the rest
+        as results are fetched.
+
+        Raises:
+            TypeError: an iterable is none, or an option is of the wrong type.
+            ValueError: `chunksize` or `buffersize` is less than 1, or `timeout` is NaN.
         """
+        if buffersize is not None and not isinstance(buffersize, int):
+            raise TypeError("buffersize must be an integer or None")  # to the letter, as the next
+        if buffersize is not None and buffersize < 1:
+            raise ValueError("buffersize must be None or > 0")
+        _checks.whole("chunksize", chunksize, 1)
+        timeout = _checks.offset("timeout", timeout)
         may_wait = running_loop() is None and not self._core.is_inside()
         kind, name = described(fn)
 
@@ -318,7 +363,58 @@ class BoundedRunner(Scope):
                 self._refuse(job, self._core.refusal(job, verdict, ""))
             return job if verdict is Verdict.ACCEPTED else None
 
-        return results(self._core, offer, iterables, timeout, may_wait=may_wait)
+        return results(self._core, offer, iterables, timeout, buffersize, may_wait=may_wait)
+
+    @overload
+    def as_completed(
+        self, fn: Callable[..., F], *iterables: Iterable[Any], buffersize: int | None = None
+    ) -> AsCompleted[F]: ...
+    @overload
+    def as_completed(
+        self,
+        fn: Callable[..., Awaitable[T]],
+        *iterables: Iterable[Any],
+        buffersize: int | None = None,
+    ) -> AsCompleted[T]: ...
+    @overload
+    def as_completed(
+        self, fn: Callable[..., T], *iterables: Iterable[Any], buffersize: int | None = None
+    ) -> AsCompleted[T]: ...
+    def as_completed(
+        self, fn: Callable[..., Any], *iterables: Iterable[Any], buffersize: int | None = None
+    ) -> AsCompleted[Any]:
+        """Run `fn` on each set of items; yield each `Job` when it has ended, failed ones too.
+
+        For `for` and for `async for`; a context manager, too, that leaves it early. Nothing is
+        read before the first job is asked for, and then no further than so that `limit` (as it
+        is now) and `buffersize` jobs are in flight: submitted, and not yielded yet. So inputs
+        may be endless. None: as many again as the limit. Where `max_pending` is reached it
+        waits for room in place of raising `RunnerFull`. What can't be run is yielded REJECTED.
+
+        The items are drawn by whoever iterates, on their thread, in between: while an input
+        takes its time nothing is yielded, though no second item is drawn where a job has ended.
+        Inputs that raise end the loop with that error, and a runner that is closed while there
+        are items left ends it with `RunnerClosed` (the last item drawn is REJECTED): after
+        what is in flight has ended and been yielded.
+
+        Raises:
+            TypeError: `fn` is not callable, or a generator function; there is no iterable, or
+                one that is none; or `buffersize` is no int.
+            ValueError: `buffersize` is below 0.
+            JobDeadlock: (from the loop) the wait could never end: inside a job of this runner
+                with every slot held, or where `for` blocks the event loop that the jobs need.
+        """
+        _check_runnable(fn)
+        if not iterables:
+            raise TypeError("iterables must be at least one: as_completed(fn, items)")
+        if buffersize is not None:
+            _checks.whole("buffersize", buffersize, 0)
+
+        def make(args: tuple[Any, ...]) -> Job[Any]:
+            kind, name = described(fn)  # anew: of an object, both may change
+            return self._job(fn, kind, name, args, {}, self._listeners)
+
+        return AsCompleted(Flight(self._core, make, iterables, buffersize))
 
     def _submit(
         self,

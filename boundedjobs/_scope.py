@@ -130,7 +130,7 @@ class Scope(Executor):
             say_closing(core)
         if cancel_pending:
             cancel_waiting(core)
-        core.rest()
+        core.carry_out()
         return True
 
     def _forget_home(self) -> None:

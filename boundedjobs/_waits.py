@@ -24,15 +24,20 @@ if TYPE_CHECKING:
 class Wait:
     """One wait without a timeout that has begun."""
 
-    __slots__ = ("loop", "target", "thread", "waiter")
+    __slots__ = ("loop", "targets", "thread", "waiter", "what")
 
     def __init__(
-        self, waiter: Job[Any] | None, target: Job[Any] | None, thread: int | None
+        self, waiter: Job[Any] | None, targets: Collection[Job[Any]] | None, thread: int | None
     ) -> None:
         self.waiter = waiter
         """The job that it is inside of, if it is inside one."""
-        self.target = target
-        """What it waits for; None: for room in the queue."""
+        self.targets = targets
+        """It waits for the first of these to end; None: for room in the queue."""
+        self.what = "room"
+        """That, by its name."""
+        for target in targets or ():
+            self.what = repr(target.name)
+            break
         self.thread = thread
         """The thread that it blocks; None where a task awaits."""
         self.loop: AbstractEventLoop | None = None
@@ -109,22 +114,23 @@ class Waits:
 
         has_slot = sum(map(goes_on, running)) > len(running) - limit
 
-        def can_end(target: Job[Any] | None) -> bool:
-            if target is None:
-                return has_slot
+        def can_end(target: Job[Any]) -> bool:
             holds_slot = target in running or target._started is not None
             return target._settled or (
                 goes_on(target) and (holds_slot or has_slot or target._status in FINAL)
             )
 
-        return [wait for wait in stuck if can_end(wait.target)]
+        def ends(wait: Wait) -> bool:
+            if wait.targets is None:
+                return has_slot
+            return not wait.targets or any(map(can_end, wait.targets))  # if none is left, at once
+
+        return [wait for wait in stuck if ends(wait)]
 
 
 def _shown(waits: Iterable[Wait]) -> str:
     return ", ".join(
-        f"{w.waiter.name!r} waits for {'room' if w.target is None else repr(w.target.name)}"
-        for w in waits
-        if w.waiter is not None
+        f"{wait.waiter.name!r} waits for {wait.what}" for wait in waits if wait.waiter is not None
     )
 
 

@@ -23,7 +23,7 @@ from functools import cache, partial
 from itertools import count
 from pathlib import Path
 from threading import Barrier, BrokenBarrierError, Thread
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
@@ -40,7 +40,7 @@ from tests.blocking import when_blocking
 from tests.gates import TIMEOUT, AsyncGate, Gate, Heard
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator
     from types import CodeType, FrameType
 
 pytestmark = [
@@ -665,5 +665,65 @@ def test_running_async_jobs_on_the_loop_that_is_interrupted(
                 await job
 
         return world, lambda: asyncio.run(main())
+
+    sweep(prepare)
+
+
+class Iterating(World):
+    """Somebody iterates over what `as_completed` yields, and goes on after the interruption."""
+
+    def iterate(self, items: int) -> None:
+        self.left: Iterator[Job[Any]] = self.runner.as_completed(len, ["abc"] * items)
+        self.items = items
+
+    def all(self) -> None:
+        for job in self.left:
+            self.jobs.append(job)
+
+    async def all_async(self) -> None:
+        async for job in cast("AsyncIterator[Job[Any]]", self.left):
+            self.jobs.append(job)
+
+    def check(self) -> None:
+        self.gate.open()
+        self.all()
+        if len(self.jobs) != self.items or len(set(self.jobs)) != self.items:
+            self.problems.append(f"{len(self.jobs)} of {self.items} jobs were yielded")
+        super().check()
+
+
+@pytest.mark.filterwarnings("ignore:coroutine .* was never awaited")  # between call and await
+@HEARD
+@pytest.mark.parametrize("max_pending", [None, 0], ids=["room", "no_room"])
+@pytest.mark.parametrize("way", ["for", "async_for"])
+def test_iterating_over_as_completed(
+    sweep: Sweep, is_heard: bool, max_pending: int | None, way: str
+) -> None:
+    def prepare() -> tuple[World, Callable[[], object]]:
+        heard = Heard()
+        options = {"on_status": heard} if is_heard else {}
+        world = Iterating(max_pending=max_pending, **options)
+        world.heard = heard
+        world.warm_up()
+        world.iterate(6)
+        return world, world.all if way == "for" else lambda: asyncio.run(world.all_async())
+
+    sweep(prepare)
+
+
+@HEARD
+def test_iterating_over_as_completed_where_others_have_the_room(
+    sweep: Sweep, is_heard: bool
+) -> None:
+    def prepare() -> tuple[World, Callable[[], object]]:
+        heard = Heard()
+        options = {"on_status": heard} if is_heard else {}
+        world = Iterating(max_pending=0, **options)
+        world.heard = heard
+        world.fill()
+        world.iterate(4)
+        world.items += len(world.jobs)
+        world.when_waiting = world.gate.open  # type: ignore[method-assign]
+        return world, world.all
 
     sweep(prepare)

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import itertools
+import math
 import weakref
-from threading import Event, Thread
+from threading import Barrier, Event, Thread
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from boundedjobs import (
     BoundedRunner,
@@ -23,7 +27,7 @@ from tests.blocking import when_blocking
 from tests.gates import TIMEOUT, AsyncGate, Gate, Heard
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 
 def test_with_max_pending_no_more_wait_than_it_says() -> None:
@@ -220,6 +224,22 @@ def test_inside_a_job_it_waits_for_room_that_another_one_will_make() -> None:
         assert job.result(TIMEOUT) == [1, 2, 3]
 
 
+def test_on_a_loop_it_takes_the_room_that_has_come_before_it_waits_for_a_result() -> None:
+    meet = Barrier(2)
+
+    async def main() -> int:
+        gate = Gate()
+        async with BoundedRunner(2, max_pending=0) as runner:
+            other = runner.submit(gate)
+            await asyncio.to_thread(gate.wait_for)
+            results = runner.map(lambda _: meet.wait(TIMEOUT), range(2))
+            gate.open()
+            await other
+            return len(list(results))
+
+    assert asyncio.run(main()) == 2
+
+
 def test_inside_a_job_of_another_runner_it_waits_for_room() -> None:
     with BoundedRunner(1) as outer, BoundedRunner(1, max_pending=0) as inner:
         job = outer.submit(lambda: list(inner.map(int, "123")))
@@ -305,3 +325,137 @@ def test_it_keeps_no_result_that_it_has_yielded() -> None:
             assert len(list(results)) == 2
     finally:
         gc.enable()
+
+
+# --- buffersize ---
+
+
+class Counted:
+    """Counts what is drawn of it."""
+
+    def __init__(self, items: Iterable[int]) -> None:
+        self._items = iter(items)
+        self.drawn = 0
+
+    def __iter__(self) -> Iterator[int]:
+        for item in self._items:
+            self.drawn += 1
+            yield item
+
+
+@pytest.mark.parametrize("buffersize", [1, 2, 3, 5, 9])
+def test_with_a_buffersize_so_many_are_submitted_ahead_and_no_more(buffersize: int) -> None:
+    items = Counted(itertools.count())
+    with BoundedRunner(2) as runner:
+        results = runner.map(int, items, buffersize=buffersize)
+        assert items.drawn == buffersize
+        for n in range(5):
+            assert next(results) == n
+            assert items.drawn == buffersize + n + 1
+
+
+def test_with_a_buffersize_no_more_are_in_flight_while_a_result_is_awaited() -> None:
+    items, gate, waits = Counted(range(9)), Gate(), Event()
+    outcome: list[list[int]] = []
+
+    def use() -> None:
+        results = runner.map(gate, items, buffersize=3)
+        gate.wait_for(2)  # the threads have started
+        with when_blocking(waits.set):
+            outcome.append(list(results))
+
+    with BoundedRunner(2) as runner:
+        thread = Thread(target=use)
+        thread.start()
+        assert waits.wait(TIMEOUT)
+        assert items.drawn == 3
+        gate.open()
+        thread.join(TIMEOUT)
+    assert outcome == [list(range(9))]
+
+
+def test_with_a_buffersize_what_is_submitted_ahead_runs_while_a_result_is_used() -> None:
+    ran = [Event(), Event()]
+    with BoundedRunner(1) as runner:
+        results = runner.map(lambda n: ran[n].set(), range(2), buffersize=1)
+        next(results)
+        assert ran[1].wait(TIMEOUT)
+
+
+@settings(deadline=None, max_examples=50)
+@given(
+    lengths=st.lists(st.integers(0, 9), max_size=3),
+    limit=st.integers(1, 3),
+    buffersize=st.none() | st.integers(1, 12),
+    max_pending=st.none() | st.integers(0, 3),
+    is_async=st.booleans(),
+)
+def test_whatever_the_buffersize_the_results_are_those_of_the_builtin_in_its_order(
+    lengths: list[int], limit: int, buffersize: int | None, max_pending: int | None, is_async: bool
+) -> None:
+    async def body(*items: int) -> tuple[int, ...]:
+        return items
+
+    def sync_body(*items: int) -> tuple[int, ...]:
+        return items
+
+    inputs = [range(length) for length in lengths]
+    fn: Any = body if is_async else sync_body
+    with BoundedRunner(limit, max_pending=max_pending) as runner:
+        results = list(runner.map(fn, *inputs, buffersize=buffersize))
+    assert results == list(zip(*inputs, strict=False))
+
+
+def test_on_a_loop_and_inside_a_job_a_buffersize_holds_too() -> None:
+    items = Counted(itertools.count())
+
+    def use() -> list[int]:
+        results = runner.map(int, items, buffersize=2)
+        got = [next(results) for _ in range(5)]
+        results.close()  # type: ignore[attr-defined]
+        return got
+
+    async def main() -> list[int]:
+        return use()
+
+    with BoundedRunner(2, max_pending=1) as runner:
+        assert asyncio.run(main()) == [0, 1, 2, 3, 4]
+        assert items.drawn == 7
+        assert runner.submit(use).result(TIMEOUT) == [7, 8, 9, 10, 11]
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"buffersize": 2.0}, TypeError, "buffersize must be an integer or None"),
+        ({"buffersize": "2"}, TypeError, "buffersize must be an integer or None"),
+        ({"buffersize": 0}, ValueError, "buffersize must be None or > 0"),
+        ({"buffersize": -1}, ValueError, "buffersize must be None or > 0"),
+        ({"chunksize": 0}, ValueError, "chunksize must be at least 1, got 0"),
+        ({"chunksize": "2"}, TypeError, "chunksize must be an int, got '2'"),
+        ({"timeout": "2"}, TypeError, "timeout must be a number of seconds or None, got '2'"),
+        ({"timeout": math.nan}, ValueError, "timeout must be a number of seconds, got nan"),
+    ],
+)
+def test_a_bad_option_is_an_error_at_the_call_and_nothing_is_drawn(
+    options: Any, error: type[Exception], message: str
+) -> None:
+    items = Counted(range(3))
+    with BoundedRunner(1) as runner:
+        with pytest.raises(error) as caught:
+            runner.map(int, items, **options)
+        assert str(caught.value) == message
+    assert items.drawn == 0
+
+
+def test_leaving_it_does_not_cancel_a_coroutine_that_runs() -> None:
+    """As with the standard library, whose running futures can't be cancelled."""
+    gate, heard = AsyncGate(), Heard()
+    with BoundedRunner(2, on_status=heard) as runner:
+        results: Any = runner.map(gate, range(3), timeout=0)
+        gate.wait_for(2)
+        with pytest.raises(TimeoutError):
+            next(results)
+        gate.open()
+    ends = {e.args[0]: e.status.value for e in heard.events if e.status.is_final}
+    assert ends == {0: "succeeded", 1: "succeeded", 2: "cancelled"}

@@ -152,6 +152,9 @@ class Doing:
     def maps(self) -> None:
         list(self.runner.map(abs, [1, 2]))
 
+    def iterates(self) -> None:
+        assert len(list(self.runner.as_completed(abs, [1, 2]))) == 2
+
     def closes(self) -> None:
         self.runner.submit(nothing)
         self.runner.shutdown()
@@ -167,7 +170,7 @@ class Doing:
 
 OPEN = [
     "submits", "submits_async", "waits", "waits_without_timeout", "cancels", "adds_a_callback",
-    "reports", "waits_for_many", "maps",
+    "reports", "waits_for_many", "maps", "iterates",
 ]  # fmt: skip
 CLOSING = ["closes", "begins_to_close", "enters_and_leaves"]
 FINAL_ONCE = [["pending", "running", "succeeded"], ["pending", "cancelled"], ["rejected"]]
@@ -882,3 +885,21 @@ def test_a_ctrl_c_while_an_async_listener_is_waited_for_calls_it_once(status: Jo
         busy.open()
     ends = ["running", "succeeded"] if status is JobStatus.PENDING else ["cancelled"]
     assert heard.statuses("held") == ["pending", *ends]
+
+
+@pytest.mark.parametrize("max_pending", [None, 0])
+def test_a_handler_may_close_what_the_main_thread_iterates_over(max_pending: int | None) -> None:
+    heard = Heard()
+
+    def once(interrupted: Interrupted) -> None:
+        heard.events.clear()
+        with BoundedRunner(1, max_pending=max_pending, on_status=heard) as runner:
+            jobs = runner.as_completed(abs, [1, 2, 3])
+            with interrupted(jobs.close):
+                got = list(jobs)
+        ends = [event.job_id for event in heard.events if event.status.is_final]
+        assert {job.id for job in got} <= set(ends)
+        assert len(set(ends)) == len(ends) <= 3
+        assert sorted(ends) == sorted({event.job_id for event in heard.events})
+
+    assert everywhere(once) > 100

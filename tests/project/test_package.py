@@ -32,6 +32,7 @@ def fresh(code: str) -> str:
 def test_the_public_names_are_sorted_and_are_those_of_the_contract() -> None:
     assert boundedjobs.__all__ == sorted(boundedjobs.__all__)
     assert set(boundedjobs.__all__) == {
+        "AsCompleted",
         "BoundedJobsError",
         "BoundedRunner",
         "Failure",

@@ -8,7 +8,15 @@ Each `assert_type` is a promise: a wrong one is an error under mypy and pyright 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterator, Mapping
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Coroutine,
+    Generator,
+    Iterator,
+    Mapping,
+)
 from concurrent.futures import Executor, Future, as_completed, wait
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
@@ -16,6 +24,7 @@ from functools import partial
 from typing import Any, NoReturn, assert_type
 
 from boundedjobs import (
+    AsCompleted,
     BoundedRunner,
     Failure,
     Job,
@@ -307,8 +316,35 @@ async def as_an_executor() -> None:
     executor.submit(plain, 1)
     assert_type(runner.map(plain, [1, 2]), Iterator[str])
     assert_type(runner.map(divmod, [1, 2], [3, 4], timeout=1), Iterator[Any])
+    assert_type(runner.map(plain, [1, 2], buffersize=2), Iterator[str])
+    assert_type(runner.map(coroutine, [1, 2], chunksize=2), Iterator[str])
+    assert_type(runner.map(bare, [1, 2]), Iterator[Job[str]])
     loop = asyncio.get_running_loop()
     assert_type(await loop.run_in_executor(runner, maybe, 1), str | None)
+
+
+async def lazy_maps() -> None:
+    assert_type(runner.as_completed(plain, [1, 2]), AsCompleted[str])
+    assert_type(runner.as_completed(maybe, iter([1, 2]), buffersize=7), AsCompleted[str | None])
+    assert_type(runner.as_completed(coroutine, (1, 2), buffersize=None), AsCompleted[str])
+    assert_type(runner.as_completed(awaitable, {1, 2}), AsCompleted[str])
+    assert_type(runner.as_completed(bare, [1, 2]), AsCompleted[Job[str]])
+    assert_type(runner.as_completed(returns_future_async), AsCompleted[Future[int]])
+    for job in runner.as_completed(coroutine, [1, 2]):
+        assert_type(job, Job[str])
+    async for job in runner.as_completed(plain, [1, 2]):
+        assert_type(job, Job[str])
+    with runner.as_completed(plain, [1], [2]) as jobs:
+        assert_type(jobs, AsCompleted[str])
+        assert_type(next(jobs), Job[str])
+        assert_type(jobs.close(), None)
+    async with runner.as_completed(plain, [1]) as jobs:
+        assert_type(await anext(jobs), Job[str])
+        assert_type(await jobs.aclose(), None)
+    iterator: Iterator[Job[str]] = jobs
+    aiterator: AsyncIterator[Job[str]] = jobs
+    assert_type([job.result() for job in iterator], list[str])
+    assert_type([job.result() async for job in aiterator], list[str])
 
 
 # --- the runner ---

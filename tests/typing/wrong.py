@@ -118,6 +118,21 @@ def results() -> None:
     print(number, text, job, flat)
 
 
+def lazy_maps() -> None:
+    runner.as_completed()  # type: ignore[call-overload]
+    runner.as_completed(7, [1])  # type: ignore[call-overload]
+    runner.as_completed(coroutine(1), [1])  # type: ignore[call-overload]
+    runner.as_completed(plain, 7)  # type: ignore[call-overload]
+    runner.as_completed(plain, [1], buffersize="7")  # type: ignore[call-overload]
+    runner.as_completed(plain, [1], timeout=7)  # type: ignore[call-overload]
+    runner.map(plain, 7)  # type: ignore[call-overload]
+    runner.map(plain, [1], buffersize="7")  # type: ignore[call-overload]
+    numbers: list[Job[int]] = list(runner.as_completed(plain, [1]))  # type: ignore[type-var, arg-type]
+    texts: list[str] = list(runner.as_completed(coroutine, [1]))  # type: ignore[arg-type]
+    results: list[int] = list(runner.map(coroutine, [1]))  # type: ignore[type-var, arg-type]
+    print(numbers, texts, results)
+
+
 async def awaited() -> None:
     number: int = await wrapped_async(1)  # type: ignore[assignment]
     await plain(1)  # type: ignore[misc]
