@@ -80,9 +80,15 @@ class Pool:
         """Have the executor see which of its workers have died.
 
         ProcessPoolExecutor does not see that of one that it has started since it last looked
-        (it wakes up its own thread, and starts it then), until something else happens.
+        (it wakes up its own thread, and starts it then), until something else happens. Nothing
+        public does only that: to submit might start one more process, that nobody would end.
         """
-        attempt(self.executor.submit, int)
+        attempt(self._ring)  # another executor has nothing of the kind
+
+    def _ring(self) -> None:
+        executor: Any = self.executor
+        with executor._shutdown_lock:
+            executor._executor_manager_thread_wakeup.wakeup()
 
     def kill(self) -> None:
         """End its workers, where an executor has a way to."""

@@ -48,7 +48,7 @@ def dask() -> Executor:
     cluster = cluster(
         n_workers=WIDTH,
         threads_per_worker=1,
-        dashboard_address=None,
+        dashboard_address="127.0.0.1:0",
         silence_logs=logging.CRITICAL,
     )
     client = cluster.get_client()
