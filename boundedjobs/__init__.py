@@ -18,8 +18,10 @@ from boundedjobs.errors import (
     JobInterrupted,
     JobTimeout,
     NotRunnable,
+    RemoteError,
     RunnerClosed,
     RunnerFull,
+    WorkerLost,
 )
 
 __all__ = [
@@ -37,8 +39,10 @@ __all__ = [
     "JobTimeout",
     "NotRunnable",
     "Progress",
+    "RemoteError",
     "RunnerClosed",
     "RunnerFull",
     "Snapshot",
+    "WorkerLost",
     "current_job",
 ]

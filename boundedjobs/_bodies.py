@@ -9,7 +9,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from boundedjobs._callables import close_coroutine, must_be_awaited
-from boundedjobs._failure import call, capture, trace_of
+from boundedjobs._failure import Elsewhere, call, capture, trace_of
 from boundedjobs._job import Job, current
 from boundedjobs._log import log_failed
 from boundedjobs._status import FINAL, RUNNING, SUCCEEDED, JobStatus
@@ -274,6 +274,10 @@ def _interrupted(message: str, cause: BaseException | None) -> JobInterrupted:
 
 def _outcome(job: Job[Any], exc: BaseException, *, from_outside: bool) -> Outcome:
     """What a body that raised makes of its job."""
+    failure = None
+    if type(exc) is Elsewhere:
+        failure = exc.failure
+        exc = exc.error
     # issubclass(type(exc), ...), for isinstance would ask the exception itself.
     asyncio = sys.modules.get("asyncio")
     cancelled = asyncio is not None and issubclass(type(exc), asyncio.CancelledError)
@@ -282,4 +286,6 @@ def _outcome(job: Job[Any], exc: BaseException, *, from_outside: bool) -> Outcom
     if from_outside and (cancelled or issubclass(type(exc), GeneratorExit)):
         error = _interrupted("the task was cancelled from outside: its loop is torn down", exc)
         return JobStatus.INTERRUPTED, error, capture(error, "loop")
-    return JobStatus.FAILED, exc, capture(exc, "call")
+    if failure is not None and failure.phase == "start":
+        return JobStatus.INTERRUPTED, exc, failure
+    return JobStatus.FAILED, exc, failure or capture(exc, "call")

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from boundedjobs._event import JobEvent
+    from boundedjobs._lanes._executors import ExecutorLane
     from boundedjobs._lanes._loops import LoopLane
     from boundedjobs._listeners import Listener
     from boundedjobs._loops import Loops
@@ -49,6 +50,7 @@ class Book:
     exiting = False  # the interpreter is
     is_closing = False  # and nothing has been said yet of its having closed
     stagger: float | None = None  # seconds from one start to the next
+    executors: ExecutorLane | None = None  # where sync bodies run, if not on threads
 
     def __init__(self, name: str, limit: int, max_pending: int | None, history: int) -> None:
         self.name = name
@@ -75,6 +77,11 @@ class Book:
         # Unique across processes by the random part, made anew in a forked child.
         self.numbers = count(int.from_bytes(os.urandom(8)) << 32)
         self.finalizers = [finalize(self, each.dismiss) for each in (self.threads, self.timer)]
+
+    def use(self, executors: ExecutorLane) -> None:
+        """Have sync bodies run there."""
+        self.executors = executors
+        self.finalizers.append(finalize(self, partial(executors.dismiss, may_wait=False)))
 
     @property
     def home(self) -> AbstractEventLoop | None:
@@ -332,5 +339,7 @@ class Book:
             log_closed(self.name, self.history.counts())
         if private is not None:
             private.stop()
+        if self.executors is not None:
+            self.executors.dismiss()
         for closing in closings:
             closing.set()

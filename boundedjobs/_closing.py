@@ -117,6 +117,8 @@ def join(core: Core, deadline: float | None) -> None:
         threads.append(core.timer.stopping)
     if core.loops is not None and core.loops.stopping is not None:
         threads.append(core.loops.stopping)
+    if core.executors is not None and core.executors.closer is not None:
+        threads.append(core.executors.closer)
     end = None if deadline is None else max(deadline, monotonic() + GRACE)
     for thread in threads:
         if thread is current_thread() or thread.ident is None:

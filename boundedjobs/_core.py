@@ -239,6 +239,7 @@ class Core(Bodies):
 
     def cancel_task(self, job: Job[Any]) -> bool:
         """Cancel the task of a running async job; return whether there is one to cancel."""
+        self.stop_elsewhere(job)
         with self.lock:
             task = job._on
             if task is None or isinstance(task, int):
@@ -318,6 +319,8 @@ class Core(Bodies):
             finalizer.detach()  # it would take a lock that a thread of the parent may hold
         super().__init__(self.name, admission.limit, admission.max_pending, self.history.size)
         self.admission.closed = admission.closed
+        if self.executors is not None:
+            self.use(self.executors.twin())
         error = JobInterrupted("the process was forked: the job is its parent's")
         failure = capture(error, "fork")
         for job in jobs:

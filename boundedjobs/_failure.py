@@ -40,6 +40,17 @@ class Failure:
     """The complete traceback, with causes, contexts, notes and exception groups."""
 
 
+class Elsewhere(Exception):
+    """Raised in place of what a body raised where it ran; not here. What `capture` made of it there
+    is the failure of its job.
+    """
+
+    def __init__(self, error: BaseException, failure: Failure) -> None:
+        super().__init__(error)
+        self.error = error
+        self.failure = failure
+
+
 def call(
     fn: Callable[..., T], args: tuple[Any, ...], kwargs: Mapping[str, Any]
 ) -> tuple[T | None, BaseException | None]:
@@ -102,6 +113,11 @@ def type_name(cls: type) -> str:
     if names is None:  # its metaclass hides them
         return str(type.__getattribute__(cls, "__name__"))
     return names[1] if names[0] == "builtins" else f"{names[0]}.{names[1]}"
+
+
+def shown_short(exc: BaseException) -> str:
+    """Its type and its message, in a line."""
+    return f"{type_name(type(exc))}: {call(str, (exc,), {})[0]}"
 
 
 def _plain(text: str) -> str:

@@ -250,7 +250,8 @@ class Job(LazyFuture[T]):
 def current_job() -> Job[Any]:
     """Return the job whose body, listener or done-callback this is called from.
 
-    Found by context: also in tasks and `asyncio.to_thread` calls that the body starts.
+    Found by context: also in tasks and `asyncio.to_thread` calls that the body starts. In a worker
+    of an executor there are its `id`, `name`, `args`, `kwargs`, `report()` and `check_cancelled()`.
 
     Raises:
         LookupError: this is not called from inside a job.

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from weakref import WeakSet
 
 from boundedjobs._closing import close, deadline_in, drain_patiently
+from boundedjobs._failure import attempt
 from boundedjobs._here import NO_LATE_THREADS, importing
 
 if TYPE_CHECKING:
@@ -47,9 +48,19 @@ def watch(core: Core) -> None:
         _cores.add(core)
 
 
+def drain_before_pools() -> None:
+    """At exit, drain the runners before the pools are shut down that have begun to work by now.
+
+    What is registered last is called first, and a pool may register when it begins to work.
+    """
+    attempt(threading._register_atexit, _at_exit)  # type: ignore[attr-defined]  # refused at exit
+
+
 def _at_exit() -> None:
     global _exiting
     with importing:
+        if _exiting:
+            return
         _exiting = True
         cores = list(_cores)
     began = monotonic()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Executor
 from functools import partial, wraps
 from logging import DEBUG
 from typing import Any, Literal, NoReturn, Unpack, overload
@@ -21,7 +22,7 @@ from boundedjobs._log import is_logged, log_step
 from boundedjobs._maps import results
 from boundedjobs._pace import pause, resume, set_limit
 from boundedjobs._patience import patience
-from boundedjobs._process import watch
+from boundedjobs._process import drain_before_pools, watch
 from boundedjobs._record import JobRecord, Snapshot
 from boundedjobs._scope import Scope
 from boundedjobs._sight import find, snapshot, state
@@ -91,6 +92,15 @@ class BoundedRunner(Scope):
         drain_timeout: Seconds that closing waits for jobs before it interrupts them, at
             interpreter exit too. None: no deadline, save 8 s for `lifespan`; `math.inf`:
             none there either.
+        executor: Where sync bodies run, in place of threads of this process: a
+            `concurrent.futures.Executor`, or a callable that makes one. What is made, when the
+            first job is submitted, is replaced when it breaks, and shut down when this runner
+            closes; with it end bodies that were let go of. What is given is never shut down here.
+            Callable and arguments are pickled when submitted. Of a worker that dies the job is
+            FAILED with `WorkerLost`, phase `executor`; it is never run again, save where its body
+            is known not to have begun. In a worker, `current_job()` has `id`, `name`, `args`,
+            `kwargs`, `report()` and `check_cancelled()`, and context variables are not there.
+            Its width should be `limit`: if there are fewer workers, a WARNING says so once.
     """
 
     def __init__(
@@ -108,6 +118,7 @@ class BoundedRunner(Scope):
         stagger: float | None = None,
         history: int = 1_000,
         drain_timeout: float | None = None,
+        executor: Executor | Callable[[], Executor] | None = None,
     ) -> None:
         limit = _checks.whole("limit", limit, 1)
         if max_pending is not None:
@@ -123,6 +134,10 @@ class BoundedRunner(Scope):
         core.stagger = _checks.finite("stagger", stagger)
         core.admission.spaced = core.stagger is not None
         core.drain_timeout = _checks.seconds("drain_timeout", drain_timeout)
+        if executor is not None:
+            from boundedjobs._lanes._executors import ExecutorLane
+
+            core.use(ExecutorLane(core.name, executor, drain_before_pools))
         super().__init__(core)
         self._dropped: finalize[..., Any] | None = None
         watch(core)
@@ -151,6 +166,8 @@ class BoundedRunner(Scope):
     @limit.setter
     def limit(self, limit: int) -> None:
         set_limit(self._core, _checks.whole("limit", limit, 1))
+        if self._core.executors is not None:
+            self._core.executors.check_width(limit)
 
     def pause(self) -> None:
         """Start no job until `resume()`. What runs goes on, and what is accepted waits.
@@ -226,7 +243,8 @@ class BoundedRunner(Scope):
         Raises:
             RunnerFull: `max_pending` jobs wait already.
             RunnerClosed: the runner has been shut down.
-            NotRunnable: `fn` is not callable, or a generator function.
+            NotRunnable: `fn` is not callable, or a generator function; or, with `executor=`, it or
+                an argument can't be pickled.
         """
         kind, name = described(fn)
         return self._submit(fn, kind, name, args, kwargs, self._listeners)
@@ -449,6 +467,11 @@ class BoundedRunner(Scope):
         if kind is not _SYNC and kind is not _ASYNC:
             why = f"{job.name!r} can't be run: {_NOT_RUNNABLE[kind]}"
             self._refuse(job, NotRunnable(why, job=job))
+        executors = self._core.executors
+        if executors is not None and kind is _SYNC and not self._core.admission.closed:
+            why = executors.pack(job, self.limit)
+            if why:
+                self._refuse(job, NotRunnable(why, job=job))
         return job
 
     def _refuse(self, job: Job[Any], error: BoundedJobsError) -> NoReturn:

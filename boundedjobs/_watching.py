@@ -79,10 +79,15 @@ class Watching(Telling):
             on = job._on if job._active else None
             lines = thread_lines(on) if isinstance(on, int) else []
         ident = on if isinstance(on, int) else None
+        elsewhere = ""
         if on is not None and not isinstance(on, int):
             ident, lines = task_lines(on)
+        elif self.executors is not None:
+            elsewhere = self.executors.where(job._fn)
         if on is None or not job._active:
             return "", ""
+        if elsewhere:
+            return elsewhere, ""
         return shown(ident, lines), location(lines)
 
     def _due(self, now: float) -> tuple[list[Job[Any]], list[Job[Any]]]:
@@ -152,8 +157,14 @@ class Watching(Telling):
         if attempt(on.get_loop().call_soon_threadsafe, end_on_loop) is not None:
             calls.append(partial(self._end_late, job))  # the loop is closed
 
+    def stop_elsewhere(self, job: Job[Any]) -> None:
+        """Let a body in the worker of an executor know that it is asked to stop."""
+        if self.executors is not None:
+            self.executors.stop(job._fn)
+
     def _end_late(self, job: Job[Any]) -> None:
         try:
+            self.stop_elsewhere(job)
             assert job._failure is not None
             log_failed(job, JobStatus.FAILED, job._failure)
             if isinstance(job._on, int) and job._active:

@@ -8,7 +8,7 @@ carries: that stays in its process.
 
 from __future__ import annotations
 
-from concurrent.futures import CancelledError
+from concurrent.futures import BrokenExecutor, CancelledError
 from copyreg import __newobj__  # type: ignore[attr-defined]
 from queue import Full
 from typing import TYPE_CHECKING, Any
@@ -23,8 +23,10 @@ __all__ = [
     "JobInterrupted",
     "JobTimeout",
     "NotRunnable",
+    "RemoteError",
     "RunnerClosed",
     "RunnerFull",
+    "WorkerLost",
 ]
 
 
@@ -90,3 +92,29 @@ class JobInterrupted(BoundedJobsError):
 
 class JobDeadlock(BoundedJobsError, RuntimeError):
     """This wait could never end, so it is refused instead of begun."""
+
+
+class RemoteError(BoundedJobsError):
+    """Stands for an exception that was raised in a worker and can't be brought here.
+
+    `type` is the name of its type; the message is its own.
+    """
+
+    def __init__(self, message: str, type: str = "") -> None:  # noqa: A002 - as in `Failure`
+        super().__init__(message, type)
+        self.type = type
+
+    def __str__(self) -> str:
+        return f"{self.type}: {self.args[0]}"
+
+
+class WorkerLost(BoundedJobsError, BrokenExecutor):
+    """The worker process that ran the job was killed, or crashed.
+
+    With `by_another` it was another one, and the executor stopped this one too: the job is
+    innocent.
+    """
+
+    def __init__(self, message: str, *, by_another: bool = False) -> None:
+        super().__init__(message)
+        self.by_another = by_another

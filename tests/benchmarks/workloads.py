@@ -5,6 +5,8 @@ from __future__ import annotations
 from tests.benchmarks import (
     backlog,
     coroutines,
+    cpu,
+    executors,
     failing,
     imports,
     latency,
@@ -29,5 +31,7 @@ WORKLOADS = {
         mixed.workload,
         producers.workload,
         imports.workload,
+        cpu.workload,
+        executors.workload,
     )
 }

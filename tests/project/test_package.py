@@ -46,9 +46,11 @@ def test_the_public_names_are_sorted_and_are_those_of_the_contract() -> None:
         "JobTimeout",
         "NotRunnable",
         "Progress",
+        "RemoteError",
         "RunnerClosed",
         "RunnerFull",
         "Snapshot",
+        "WorkerLost",
         "current_job",
     }
     assert [name for name in boundedjobs.__all__ if not hasattr(boundedjobs, name)] == []
