@@ -5,7 +5,9 @@ With it as well, wherever a call stands in between.
 
 from __future__ import annotations
 
+import asyncio
 import threading
+import weakref
 from typing import TYPE_CHECKING, Any
 
 from boundedjobs import BoundedRunner, Job
@@ -50,3 +52,31 @@ def test_a_callback_that_is_added_as_the_job_is_let_go_of_is_called() -> None:
         return overtaker
 
     everywhere(attempt)
+
+
+def test_a_callback_that_ends_after_the_job_was_let_go_of_keeps_no_task() -> None:
+    gate, holding, entered, leave = Gate(), Holding(), Gate(), threading.Event()
+    tasks: list[weakref.ref[Any]] = []
+
+    async def body() -> None:
+        tasks.append(weakref.ref(asyncio.current_task()))
+        await asyncio.to_thread(gate)
+
+    def slow(_: object) -> None:
+        entered()
+        leave.set()
+
+    with BoundedRunner(1) as runner:
+        job: Job[Any] = runner.submit(body)
+        getattr(job, "_waiters").append(holding)  # noqa: B009
+        gate.open()
+        assert holding.is_settled.wait(TIMEOUT)
+        thread = threading.Thread(target=job.add_done_callback, args=(slow,))
+        thread.start()
+        entered.wait_for()
+        holding.go_on.set()
+        runner.submit(int).result(TIMEOUT)
+        entered.open()
+        thread.join(TIMEOUT)
+    assert leave.is_set()
+    assert tasks[0]() is None
