@@ -8,9 +8,11 @@ from __future__ import annotations
 import asyncio
 import threading
 import weakref
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from boundedjobs import BoundedRunner, Job
+from boundedjobs._todo import Todo
 from tests.gates import TIMEOUT, Gate
 from tests.overtaking import everywhere, overtaken, without_coverage
 
@@ -30,6 +32,23 @@ class Holding:
     def add_result(self, _: object) -> None:
         self.is_settled.set()
         assert self.go_on.wait(TIMEOUT)
+
+
+def test_of_two_calls_that_are_put_off_at_once_both_are_made() -> None:
+    def attempt(number: int) -> Overtaker:
+        todo = Todo()
+        made = Gate()
+
+        def put_off() -> None:
+            todo.put_off(partial(made), todo.carry_out)
+
+        made.open()
+        with overtaken(put_off, number, Todo.put_off.__code__) as overtaker:
+            put_off()
+        made.wait_for(1 + overtaker.happened)
+        return overtaker
+
+    everywhere(attempt)
 
 
 def test_a_callback_that_is_added_as_the_job_is_let_go_of_is_called() -> None:
