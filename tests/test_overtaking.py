@@ -6,13 +6,21 @@ With it as well, wherever a call stands in between.
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 import weakref
+from concurrent.futures import wait
 from functools import partial
+from types import CodeType
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from boundedjobs import BoundedRunner, Job
+from boundedjobs._book import Book
+from boundedjobs._loops import Loops
 from boundedjobs._todo import Todo
+from tests.blocking import MOMENT
 from tests.gates import TIMEOUT, Gate
 from tests.overtaking import everywhere, overtaken, without_coverage
 
@@ -99,3 +107,67 @@ def test_a_callback_that_ends_after_the_job_was_let_go_of_keeps_no_task() -> Non
         thread.join(TIMEOUT)
     assert leave.is_set()
     assert tasks[0]() is None
+
+
+def test_leaving_at_once_while_jobs_end_leaves_at_once() -> None:
+    """At a second cancellation: what still runs is looked through then."""
+    (looking,) = (c for c in Book.is_quiet.__code__.co_consts if isinstance(c, CodeType))
+
+    async def main(number: int) -> Overtaker:
+        runner, late, gate = BoundedRunner(2), Gate(), Gate()
+
+        async def use() -> None:
+            async with runner:
+                job = runner.wrap(late, timeout=0.001)()
+                jobs.append(runner.submit(gate))
+                jobs.append(runner.submit(int))
+                await asyncio.to_thread(job.exception, TIMEOUT)  # its body goes on
+                gate.wait_for()
+
+        def end() -> None:
+            gate.open()
+            while "running=2" in repr(runner):
+                os.sched_yield()
+
+        jobs: list[Job[Any]] = []
+        task = asyncio.create_task(use())
+        while runner.snapshot().state == "open":
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.to_thread(wait, jobs[1:], TIMEOUT)
+        assert jobs[1].cancelled()
+        with overtaken(end, number, looking) as overtaker:
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await asyncio.wait_for(task, TIMEOUT)
+        gate.open()
+        late.open()
+        return overtaker
+
+    everywhere(lambda number: asyncio.run(main(number)))
+
+
+def test_a_private_loop_that_goes_as_closing_looks_for_it_is_not_in_its_way() -> None:
+    async def nothing() -> None:
+        pass
+
+    def attempt(number: int) -> Overtaker:
+        gate, runner = Gate(), BoundedRunner(1)
+        runner.submit(nothing).result(TIMEOUT)
+        runner.submit(gate)
+        gate.wait_for()
+
+        def end() -> None:
+            gate.open()
+            while "running=1" in repr(runner):
+                os.sched_yield()
+
+        async def main() -> Overtaker:
+            with overtaken(end, number, Loops.private.fget.__code__) as overtaker:
+                threading.Timer(2 * MOMENT, gate.open).start()  # if nobody has been overtaken
+                runner.shutdown()
+            return overtaker
+
+        return asyncio.run(main())
+
+    everywhere(attempt)
