@@ -6,20 +6,24 @@ With it as well, wherever a call stands in between.
 from __future__ import annotations
 
 import asyncio
+import inspect
 import os
+import sys
 import threading
 import weakref
 from concurrent.futures import wait
 from functools import partial
-from types import CodeType
+from types import CodeType, FrameType
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from boundedjobs import BoundedRunner, Job
+from boundedjobs import BoundedRunner, Job, JobEvent
 from boundedjobs._book import Book
+from boundedjobs._history import History
 from boundedjobs._loops import Loops
 from boundedjobs._todo import Todo
+from boundedjobs._watching import Watching
 from tests.blocking import MOMENT
 from tests.gates import TIMEOUT, Gate
 from tests.overtaking import everywhere, overtaken, without_coverage
@@ -61,7 +65,8 @@ def test_of_two_calls_that_are_put_off_at_once_both_are_made() -> None:
 
 def test_a_callback_that_is_added_as_the_job_is_let_go_of_is_called() -> None:
     def attempt(number: int) -> Overtaker:
-        gate, holding, called = Gate(), Holding(), []
+        gate, holding = Gate(), Holding()
+        called: list[Any] = []
         with BoundedRunner(1) as runner:
             job: Job[Any] = runner.submit(gate)
             getattr(job, "_waiters").append(holding)  # noqa: B009
@@ -163,11 +168,55 @@ def test_a_private_loop_that_goes_as_closing_looks_for_it_is_not_in_its_way() ->
                 os.sched_yield()
 
         async def main() -> Overtaker:
-            with overtaken(end, number, Loops.private.fget.__code__) as overtaker:
+            with overtaken(end, number, vars(Loops)["private"].fget.__code__) as overtaker:
                 threading.Timer(2 * MOMENT, gate.open).start()  # if nobody has been overtaken
                 runner.shutdown()
             return overtaker
 
         return asyncio.run(main())
+
+    everywhere(attempt)
+
+
+def test_an_end_that_is_being_decided_is_heard_before_the_job_is_done() -> None:
+    """One who has just told something looks whether that was all."""
+    lines, first = inspect.getsourcelines(History.end)
+    (halfway,) = (n for n, line in enumerate(lines, first) if "job._steps = steps" in line)
+
+    def attempt(number: int) -> Overtaker:
+        gate, decides, over = Gate(), threading.Event(), threading.Event()
+        order: list[str] = []
+
+        def pause(frame: FrameType, event: str, arg: object) -> Any:
+            if frame.f_code is not History.end.__code__:
+                return None
+            if event == "line" and frame.f_lineno == halfway:
+                decides.set()
+                over.wait(5 * MOMENT)
+            return pause
+
+        def body() -> None:
+            gate()
+            sys.settrace(pause)
+            raise ValueError("no")
+
+        def end() -> None:
+            gate.open()
+            decides.wait(TIMEOUT)
+
+        def heard(event: JobEvent) -> None:
+            sys.settrace(None)
+            order.append(event.status.value)
+
+        with BoundedRunner(1, on_stuck=lambda _: None) as runner:
+            job = runner.wrap(body, on_status=heard)()
+            gate.wait_for()
+            job.add_done_callback(lambda _: order.append("done"))
+            with overtaken(end, number, Watching._tell_stuck.__code__) as overtaker:
+                getattr(runner, "_core")._tell_stuck(job)  # noqa: B009
+            over.set()
+            gate.open()
+        assert order == ["pending", "running", "failed", "done"]
+        return overtaker
 
     everywhere(attempt)
