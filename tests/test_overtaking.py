@@ -26,12 +26,12 @@ from boundedjobs._todo import Todo
 from boundedjobs._watching import Watching
 from tests.blocking import MOMENT
 from tests.gates import TIMEOUT, Gate
-from tests.overtaking import everywhere, overtaken, without_coverage
+from tests.overtaking import can_trace, everywhere, overtaken
 
 if TYPE_CHECKING:
     from tests.overtaking import Overtaker
 
-pytestmark = without_coverage
+pytestmark = can_trace
 
 
 class Holding:
