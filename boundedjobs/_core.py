@@ -305,7 +305,7 @@ class Core(Bodies):
                 self.waits.end(token)
 
     def needs(self, loop: AbstractEventLoop) -> bool:
-        """Whether a job can't end while the thread of `loop` waits."""
+        """Whether a job can't end while the thread of `loop` waits. Under the lock."""
         return any(loop in self.loops_of(job) for job in self.jobs() if not job._settled)
 
     def is_inside(self) -> bool:

@@ -282,6 +282,20 @@ class LazyFuture(Future[T]):
         def _waiters(self) -> list[Any]:
             return self._crowd().waiters
 
+    def _get_snapshot(self) -> tuple[bool, bool, T | None, BaseException | None]:
+        """Whether done and cancelled, the result, the exception: what asyncio takes from 3.15 on.
+
+        The inherited one reads a result that is not there, and an exception whose traceback has
+        grown by all who have raised it.
+        """
+        if not self.done():
+            return False, False, None, None
+        if self._status is JobStatus.CANCELLED:
+            return True, True, None, None
+        if self._status is _SUCCEEDED:
+            return True, False, self._result, None
+        return True, False, None, self._untraced()
+
     def _crowd(self) -> Crowd:
         with self._keeper.lock:
             meeting = self._meet()

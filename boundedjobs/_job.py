@@ -228,16 +228,19 @@ class Job(LazyFuture[T]):
         self._keeper.lose(self, exc)
 
     def _call_back(self, callbacks: Iterable[Callable[[Any], object]]) -> None:
-        before, self._on = self._on, get_ident()  # so that it is known to be inside the job
+        me, context = get_ident(), self._context  # read once: it is dropped when the job has ended
+        before, self._on = self._on, me  # so that it is known to be inside the job
         try:
             if current.get(None) is self:
                 super()._call_back(callbacks)
             else:
-                context = copy_context() if self._context is None else self._context.copy()
+                context = copy_context() if context is None else context.copy()
                 context.run(current.set, self)
                 context.run(super()._call_back, callbacks)
         finally:
-            self._on = before
+            with self._keeper.lock:
+                if self._on is me:  # else it has been dropped meanwhile, and must not come back
+                    self._on = before
 
     def _drop(self) -> None:
         """Let go of what only a job that has not ended needs."""

@@ -142,7 +142,9 @@ class Scope(Executor):
         core = self._core
         check_may_wait(core, form)
         loop = running_loop()
-        if loop is not None and core.needs(loop):
+        with core.lock:
+            would_block = loop is not None and core.needs(loop)
+        if would_block:
             if raised:
                 cancel_waiting(core)
             resume(core)  # nobody will `drain` it
@@ -172,7 +174,9 @@ class Scope(Executor):
                 raise
         except CancelledError:
             # The second time: leave at once.
-            if not core.is_quiet():
+            with core.lock:
+                is_quiet = core.is_quiet()
+            if not is_quiet:
                 await self._in_thread(partial(let_go, core))
             raise
         finally:

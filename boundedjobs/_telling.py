@@ -207,9 +207,14 @@ class Telling(Ending):
                 job._teller = me if job._steps else None
         if is_mine and job._steps:
             self.tell(job)
-        if job._status in FINAL and not job._steps:
+        if self.is_told(job):
             self.settle(job)
         self.carry_out()
+
+    def is_told(self, job: Job[Any]) -> bool:
+        """Whether a job has ended, and all is heard of it."""
+        with self.lock:  # without it, an end may be found before the event that tells of it
+            return job._status in FINAL and not job._steps
 
     def _go_on(self, job: Job[Any], calls: Calls, tellers: set[Any]) -> None:
         """What must be awaited has been. Can be done again: by then, another may tell the rest."""

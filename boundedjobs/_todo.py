@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from _thread import start_new_thread
 from collections import deque
+from contextlib import suppress
 from threading import RLock, get_ident
 from typing import TYPE_CHECKING
 
@@ -49,8 +50,9 @@ class Todo:
     def put_off(self, call: Call, carry_out: Call) -> None:
         """Have a call made when the step is over that it came in the midst of."""
         self.deferred.append(call)
-        if len(self.deferred) > 1:
-            return  # somebody is about to take up the first, and goes on until none is left
+        with suppress(IndexError):  # it has been taken up
+            if self.deferred[0] is not call:
+                return  # somebody is about to take up the first, and goes on until none is left
         # It waits for the lock, and so for the end of the step. Not a threading.Thread: to
         # start one takes a lock that this thread may hold as well.
         attempt(start_new_thread, carry_out, ())

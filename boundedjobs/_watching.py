@@ -15,7 +15,7 @@ from boundedjobs._failure import attempt, capture
 from boundedjobs._job import Job
 from boundedjobs._log import log, log_failed, log_overdue, log_stuck
 from boundedjobs._stack import location, shown, task_lines, thread_lines
-from boundedjobs._status import FINAL, JobStatus
+from boundedjobs._status import JobStatus
 from boundedjobs._telling import Telling
 from boundedjobs.errors import JobTimeout
 
@@ -125,7 +125,7 @@ class Watching(Telling):
             job._steps += (step,)
         if is_mine:
             self.tell(job)
-            if job._status in FINAL and not job._steps:
+            if self.is_told(job):
                 self.settle(job)  # it ended meanwhile, and no listener hears that
 
     def _time_out(self, job: Job[Any], calls: deque[Call]) -> None:

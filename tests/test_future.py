@@ -733,6 +733,40 @@ def test_wrap_future_raises_what_was_raised(make: Make) -> None:
         asyncio.run(main(executor))
 
 
+def test_wrapping_again_and_again_does_not_grow_the_traceback() -> None:
+    async def main(job: Job[Any]) -> list[int]:
+        lengths = []
+        for _ in range(3):
+            with pytest.raises(ValueError, match=r"^no$") as caught:
+                async with asyncio.timeout(TIMEOUT):
+                    await asyncio.wrap_future(job)
+            lengths.append(len(traceback.extract_tb(caught.value.__traceback__)))
+        return lengths
+
+    with BoundedRunner(1) as runner:
+        lengths = asyncio.run(main(runner.submit(fail)))
+    assert lengths == lengths[:1] * 3
+
+
+def test_what_asyncio_takes_over_at_once_says_how_the_job_ended() -> None:
+    """`asyncio.wrap_future` asks so from Python 3.15 on."""
+    error = ValueError("no")
+    with BoundedRunner(1) as runner:
+        gate = Gate()
+        held, failed = runner.submit(gate, "held"), runner.submit(raising(error))
+        cancelled = runner.submit(int)
+        assert cancelled.cancel()
+        take = [getattr(job, "_get_snapshot") for job in (held, failed, cancelled)]  # noqa: B009
+        assert [each() for each in take[:2]] == [(False, False, None, None)] * 2
+        gate.open()
+        wait([held, failed, cancelled], TIMEOUT)
+        assert [each() for each in take] == [
+            (True, False, "held", None),
+            (True, False, None, error),
+            (True, True, None, None),
+        ]
+
+
 @both
 def test_cancelling_a_wrapped_future_cancels_what_is_pending(make: Make) -> None:
     async def main(future: Future[Any]) -> None:

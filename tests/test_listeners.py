@@ -27,6 +27,7 @@ from boundedjobs import (
     current_job,
 )
 from tests.blocking import let_in
+from tests.freeing import made_elsewhere
 from tests.gates import TIMEOUT, AsyncGate, Gate, Heard
 
 STEPS = ["pending", "running", "succeeded"]
@@ -312,7 +313,7 @@ def test_a_report_to_a_job_about_to_start_does_not_let_the_body_go_before_runnin
         step.release()
 
     with BoundedRunner(1) as runner:
-        runner.submit(StopsWhenDropped(gate, dropped))
+        runner.submit(made_elsewhere(lambda: StopsWhenDropped(gate, dropped)))
         gate.wait_for()
         job = runner.wrap(body, on_status=listener, on_progress=lambda _: None)()
         gate.open()

@@ -24,6 +24,7 @@ from boundedjobs import (
     current_job,
 )
 from tests.blocking import when_blocking
+from tests.freeing import free
 from tests.gates import TIMEOUT, AsyncGate, Gate, Heard
 
 if TYPE_CHECKING:
@@ -321,6 +322,7 @@ def test_it_keeps_no_result_that_it_has_yielded() -> None:
             result = next(results)
             gone = weakref.ref(result)
             del result
+            free()
             assert gone() is None
             assert len(list(results)) == 2
     finally:

@@ -1,6 +1,7 @@
 """What is kept of a job that has ended: what its handle keeps, and nothing without it.
 
 The garbage collector is off: what goes does so with its last reference, and no cycle keeps it.
+Where Python is built without the GIL it cannot be, see `tests.freeing`.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from boundedjobs import (
     current_job,
 )
 from tests.blocking import when_blocking
+from tests.freeing import until
 from tests.gates import TIMEOUT, AsyncGate, Gate
 
 if TYPE_CHECKING:
@@ -70,7 +72,7 @@ class Watch:
         """Which of the things, by default of all, do not go. A worker may hold them yet."""
         end = time.monotonic() + TIMEOUT / 5
         left = {name: self._gone[name][0] for name in names or self._gone}
-        return [n for n, gone in left.items() if not gone.wait(max(0, end - time.monotonic()))]
+        return [n for n, gone in left.items() if not until(gone.wait, end - time.monotonic())]
 
 
 @pytest.fixture(autouse=True)

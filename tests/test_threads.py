@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from boundedjobs import BoundedRunner, Job, JobEvent, JobInterrupted, JobStatus
+from tests.freeing import ends
 from tests.gates import TIMEOUT, Gate, Heard
 
 
@@ -344,8 +345,7 @@ def test_no_exception_of_a_done_callback_ends_its_worker(exc: BaseException) -> 
 
 def until_gone(threads: list[threading.Thread]) -> None:
     for thread in threads:
-        thread.join(TIMEOUT)
-        assert not thread.is_alive()
+        assert ends(thread)
 
 
 def test_the_workers_have_gone_when_the_runner_is_closed() -> None:

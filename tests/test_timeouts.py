@@ -24,6 +24,7 @@ from boundedjobs import (
 )
 from boundedjobs._failure import capture
 from tests.clock import FakeClock
+from tests.freeing import ends, until
 from tests.gates import TIMEOUT, AsyncGate, Gate, Heard
 
 FAILED = JobStatus.FAILED
@@ -485,7 +486,7 @@ def test_a_job_that_is_done_is_not_kept_until_its_deadline(clock: FakeClock) -> 
         weakref.finalize(thing, gone.set)
         runner.submit(body, thing).result(TIMEOUT)
         del thing
-        assert gone.wait(TIMEOUT)
+        assert until(gone.wait)
 
 
 # Async bodies.
@@ -773,5 +774,4 @@ def test_a_runner_that_is_dropped_lets_its_timer_go(clock: FakeClock) -> None:
     clock.settle()
     (timer,) = timers()
     del runner
-    timer.join(TIMEOUT)
-    assert not timer.is_alive()
+    assert ends(timer)

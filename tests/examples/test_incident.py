@@ -33,7 +33,8 @@ def test_a_missing_module_fails_the_row_and_the_next_job_runs(
     assert job["reason"].startswith("ModuleNotFoundError: No module named 'examples.content_app")
     assert job["error"].startswith("Traceback (most recent call last):")
     assert "from examples.content_app.app.services.jobs.job_processor import" in job["error"]
-    assert job["error"].rstrip().endswith("job_processor'")
+    last_line = job["error"].splitlines()[-1]
+    assert "job_processor'" in last_line  # 3.15 asks, behind it, what was meant
 
     shutil.copy(ROOT / PROCESSOR, without_processor / PROCESSOR)
     next_id = server.create("# Somebody will read this")
