@@ -33,7 +33,8 @@ def health(response: Response) -> Health:
     down, degraded = dead(seen), worrying(seen)
     if down:
         response.status_code = 503
-    figures = {each.name: getattr(seen, each.name) for each in fields(seen) if each.name != "jobs"}
+    names = [each.name for each in fields(seen) if each.name not in ("jobs", "ended")]
+    figures = {name: getattr(seen, name) for name in names}
     return Health(
         status="down" if down else "degraded" if degraded else "ok",
         reasons=down + degraded,
