@@ -172,7 +172,7 @@ class BoundedRunner(Scope):
     def pause(self) -> None:
         """Start no job until `resume()`. What runs goes on, and what is accepted waits.
 
-        When this returns, no body will begin that has not. Jobs are accepted as far as
+        When this returns, no job becomes RUNNING that is not. Jobs are accepted as far as
         `max_pending` goes; with 0 that is none. Closing resumes, save for what it cancels; so
         does dropping the last reference to the runner. Once it is closed this does nothing.
         """

@@ -7,13 +7,15 @@ import gc
 import sys
 import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 from weakref import WeakSet
 
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+
+pytest.register_assert_rewrite("tests.orders.stage")  # its asserts say as much as a test's
 
 PATIENCE = 5.0
 """Seconds that what is about to end may take."""
@@ -23,6 +25,30 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("proof"):
             item.add_marker(pytest.mark.timeout(600))  # it may take minutes
+
+
+class Figures(Protocol):
+    """Has a figure of a proof, how much it went through, shown when all tests are over."""
+
+    def __call__(self, figure: object, /) -> None: ...
+
+
+@pytest.fixture
+def figures(record_property: Callable[[str, object], None]) -> Figures:
+    """What a proof reports with."""
+    return lambda figure: record_property("figure", str(figure))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    told = [
+        f"{report.nodeid.rpartition('::')[2]}: {value}"
+        for report in terminalreporter.getreports("passed")
+        for name, value in report.user_properties
+        if name == "figure"
+    ]
+    if told and terminalreporter.config.getoption("markexpr") == "proof":
+        terminalreporter.section("figures of what holds")
+        terminalreporter.write("\n".join([*told, ""]))
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import settings
@@ -14,13 +14,19 @@ from hypothesis.stateful import (
     invariant,
     precondition,
     rule,
+    run_state_machine_as_test,
 )
 
 from boundedjobs._admission import Admission, Verdict
 
+if TYPE_CHECKING:
+    from tests.conftest import Figures
+
 
 class Machine(RuleBasedStateMachine):
     """Every call, in any order, beside plain lists that do the arithmetic by hand."""
+
+    steps = 0
 
     @initialize(limit=st.integers(1, 4), max_pending=st.none() | st.integers(0, 4))
     def begin(self, limit: int, max_pending: int | None) -> None:
@@ -52,8 +58,14 @@ class Machine(RuleBasedStateMachine):
         self.running += first
         return first
 
-    @rule(may_wait=st.booleans())
-    def submit(self, may_wait: bool) -> None:
+    @rule(may_wait=st.booleans(), arrived=st.lists(st.booleans(), min_size=1, max_size=3))
+    def submit(self, may_wait: bool, arrived: list[bool]) -> None:
+        for has_its_place in arrived:
+            self._submit(may_wait)
+            if has_its_place and self.arriving:
+                self._place(self.arriving[-1])
+
+    def _submit(self, may_wait: bool) -> None:
         item, self.count = self.count, self.count + 1
         verdict = self.it.submit(item, may_wait=may_wait)
         if self.closed:
@@ -73,7 +85,9 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: self.arriving)
     @rule(data=st.data())
     def place(self, data: st.DataObject) -> None:
-        item = data.draw(st.sampled_from(self.arriving))
+        self._place(data.draw(st.sampled_from(self.arriving)))
+
+    def _place(self, item: int) -> None:
         self.arriving.remove(item)
         self.pending.append(item)
         assert self.it.place(item) == self.started()
@@ -84,10 +98,17 @@ class Machine(RuleBasedStateMachine):
         others = [*self.outside, *self.pending, *self.running, *self.gone]
         assert self.it.place(data.draw(st.sampled_from(others))) == []
 
+    @precondition(lambda self: self.running)
+    @rule(data=st.data())
+    def finish(self, data: st.DataObject) -> None:
+        self._remove(data.draw(st.sampled_from(self.running)))
+
     @precondition(lambda self: self.count)
     @rule(data=st.data())
     def remove(self, data: st.DataObject) -> None:
-        item = data.draw(st.integers(0, self.count - 1))
+        self._remove(data.draw(st.integers(0, self.count - 1)))
+
+    def _remove(self, item: int) -> None:
         for place in (self.outside, self.arriving, self.pending, self.running):
             if item in place:
                 place.remove(item)
@@ -105,10 +126,12 @@ class Machine(RuleBasedStateMachine):
         self.it.slots = self.it.slots and limit
         assert self.it.start() == self.started()
 
+    @precondition(lambda self: not self.paused)
     @rule()
     def pause(self) -> None:
         self.paused, self.it.slots = True, 0
 
+    @precondition(lambda self: self.paused)
     @rule()
     def resume(self) -> None:
         self.paused, self.it.slots = False, self.limit
@@ -117,7 +140,10 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: self.paused and self.running)
     @rule(data=st.data())
     def hold_back(self, data: st.DataObject) -> None:
-        item = data.draw(st.sampled_from(self.running))
+        for _ in range(data.draw(st.integers(1, len(self.running)))):
+            self._hold_back(data.draw(st.sampled_from(self.running)))
+
+    def _hold_back(self, item: int) -> None:
         self.running.remove(item)
         self.held = [each for each in self.held if each in self.pending] + [item]
         self.pending = self.held + [each for each in self.pending if each not in self.held]
@@ -131,6 +157,7 @@ class Machine(RuleBasedStateMachine):
             self.arriving.append(accepted[-1])
         assert self.it.let_in() == accepted
 
+    @precondition(lambda self: not self.closed)
     @rule()
     def close(self) -> None:
         self.closed = True
@@ -138,6 +165,7 @@ class Machine(RuleBasedStateMachine):
         self.gone += refused
         assert self.it.close() == refused
 
+    @precondition(lambda self: self.closed)
     @rule()
     def open(self) -> None:
         self.closed = False
@@ -149,6 +177,10 @@ class Machine(RuleBasedStateMachine):
         self.gone += waiting
         self.arriving, self.pending = [], []
         assert self.it.give_up() == waiting
+
+    @invariant()
+    def is_counted(self) -> None:
+        Machine.steps += 1
 
     @invariant()
     def stands_as_the_model(self) -> None:
@@ -172,8 +204,16 @@ class Machine(RuleBasedStateMachine):
         assert sorted(everywhere) == list(range(self.count))
 
 
-TestAdmission = pytest.mark.timeout(60)(Machine.TestCase)
-TestAdmission.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+@pytest.mark.parametrize(
+    "examples",
+    [pytest.param(60, id="some"), pytest.param(2_000, id="many", marks=pytest.mark.proof)],
+)
+def test_it_decides_as_the_model_does(examples: int, figures: Figures) -> None:
+    Machine.steps = 0
+    run_state_machine_as_test(
+        Machine, settings=settings(max_examples=examples, stateful_step_count=40, deadline=None)
+    )
+    figures(f"{examples} programs, {Machine.steps} calls")
 
 
 def filled(limit: int, max_pending: int | None, items: int) -> Admission[int]:
