@@ -110,6 +110,11 @@ UNRUNNABLE: list[Row] = [
     (async_generator, NotRunnable, f"'async_generator' can't be run: {NO_LINE}"),
 ]
 
+NOT_TO_RUN: list[Row] = [
+    (3, TypeError, "fn must be a function to run, got 3: it is not callable"),
+    (generator, TypeError, f"fn must be a function to run, got 'generator': {NO_LINE}"),
+]
+
 WRONG: dict[str, list[Row]] = {
     "BoundedRunner(limit)": [
         *whole("limit", 1),
@@ -142,8 +147,7 @@ WRONG: dict[str, list[Row]] = {
     ],
     "BoundedRunner.submit(fn)": UNRUNNABLE,
     "BoundedRunner.wrap(fn)": [
-        (3, TypeError, "fn must be a function to run, got 3: it is not callable"),
-        (generator, TypeError, f"fn must be a function to run, got 'generator': {NO_LINE}"),
+        *NOT_TO_RUN,
         (
             classmethod(print),
             TypeError,
@@ -164,6 +168,17 @@ WRONG: dict[str, list[Row]] = {
     "BoundedRunner.map(fn)": UNRUNNABLE,
     "BoundedRunner.map(iterables)": [(5, TypeError, "'int' object is not iterable")],
     "BoundedRunner.map(timeout)": offset("timeout"),
+    "BoundedRunner.map(chunksize)": whole("chunksize", 1),
+    "BoundedRunner.map(buffersize)": [  # in the words of the standard library
+        (0, ValueError, "buffersize must be None or > 0"),
+        ("1", TypeError, "buffersize must be an integer or None"),
+    ],
+    "BoundedRunner.as_completed(fn)": NOT_TO_RUN,
+    "BoundedRunner.as_completed(iterables)": [(5, TypeError, "'int' object is not iterable")],
+    "BoundedRunner.as_completed(buffersize)": whole("buffersize", 0),
+    "BoundedRunner.snapshot(since)": [
+        (7, TypeError, "since must be a Snapshot or None, got 7"),
+    ],
     "BoundedRunner.get(job_id)": [
         (7, TypeError, "job_id must be a string, got 7"),
         (None, TypeError, "job_id must be a string, got None"),
@@ -193,7 +208,6 @@ WRONG: dict[str, list[Row]] = {
 ANYTHING: dict[str, str] = {
     "BoundedRunner.submit(args)": "what the callable is called with",
     "BoundedRunner.submit(kwargs)": "what the callable is called with",
-    "BoundedRunner.map(chunksize)": "has no effect",
     "BoundedRunner.shutdown(wait)": "asked for its truth, as by the standard library",
     "BoundedRunner.shutdown(cancel_futures)": "asked for its truth, as by the standard library",
     "BoundedRunner.aclose(cancel_futures)": "asked for its truth, as by `shutdown`",
@@ -251,9 +265,9 @@ def give(runner: BoundedRunner, pending: Job[Any], to: str, parameter: str, valu
             runner.limit = value
         case "BoundedRunner.submit" | "BoundedRunner.wrap" if parameter == "fn":
             getattr(owner, method)(value)  # by position alone
-        case "BoundedRunner.map":
-            given = {"fn": int, "iterables": [1], "timeout": None, **given}
-            list(runner.map(given["fn"], given["iterables"], timeout=given["timeout"]))
+        case "BoundedRunner.map" | "BoundedRunner.as_completed":
+            fn, items = given.pop("fn", int), given.pop("iterables", [1])
+            list(getattr(owner, method)(fn, items, **given))
         case "BoundedRunner.aclose":
             asyncio.run(runner.aclose(**given))
         case "Job.report":
