@@ -438,7 +438,10 @@ def test_an_interrupted_coroutine_that_stops_when_asked_to_is_no_late_result(
 # The end of a stack.
 
 
-def test_a_listener_that_has_no_room_on_the_stack_of_a_submitter_is_logged_and_counted() -> None:
+@pytest.mark.parametrize("also_async", [False, True], ids=["alone", "with an async one"])
+def test_a_listener_that_has_no_room_on_the_stack_of_a_submitter_is_logged_and_counted(
+    also_async: bool,
+) -> None:
     said = threading.Semaphore(0)
 
     class Said(logging.Handler):
@@ -459,11 +462,14 @@ def test_a_listener_that_has_no_room_on_the_stack_of_a_submitter_is_logged_and_c
         else:
             heard(event)
 
+    async def async_listener(event: JobEvent) -> None: ...
+
+    listeners: list[Any] = [listener, async_listener] if also_async else [listener]
     handler, heard = Said(), Heard()
     logger = logging.getLogger("boundedjobs")
     logger.addHandler(handler)
     try:
-        with BoundedRunner(1, on_status=listener) as runner:
+        with BoundedRunner(1, on_status=listeners) as runner:
             for frames in range(1, 30):
                 with_room_for(frames)
         pending, running = heard.statuses().count("pending"), heard.statuses().count("running")

@@ -26,6 +26,7 @@ from functools import cache, partial
 from itertools import count
 from pathlib import Path
 from threading import Barrier, BrokenBarrierError, Thread
+from time import monotonic
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
@@ -166,6 +167,10 @@ def _is_part(statuses: list[str], story: list[str]) -> bool:
     return statuses == [status for status in story if status in statuses]
 
 
+def _threads() -> set[int | None]:
+    return {thread.ident for thread in threading.enumerate()}
+
+
 class World:
     """One runner, who waits for what in it, and what is to be found of it afterwards."""
 
@@ -182,6 +187,7 @@ class World:
         self.is_closed = self.resumes = False
         self.early: list[Job[Any]] = []  # end before the gates are open, if there is a higher limit
         self.ends = {JobStatus.SUCCEEDED, JobStatus.CANCELLED}
+        self.threads_before = set(sys._current_frames())
 
     def when_waiting(self) -> None:
         """Called when the main thread is about to wait."""
@@ -257,7 +263,11 @@ class World:
         of_job: dict[str, list[str]] = {}
         for event in self.heard.events:
             of_job.setdefault(event.job_id, []).append(event.status.value)
-        # A listener that was interrupted as it was called has raised: that is logged and counted.
+        # A listener that was interrupted as it was called has raised: that is logged and counted,
+        # if need be by a bare thread.
+        end = monotonic() + PATIENCE
+        while set(sys._current_frames()) - self.threads_before - _threads() and monotonic() < end:
+            os.sched_yield()
         missed = self.runner.listener_errors
         for statuses in of_job.values():
             stories = [story for story in STORIES if _is_part(statuses, story)]
@@ -736,6 +746,9 @@ class Iterating(World):
 
 
 @pytest.mark.filterwarnings("ignore:coroutine .* was never awaited")  # between call and await
+@pytest.mark.parametrize(
+    "sweep", POINTS, indirect=True
+)  # what a stack that ends does is not claimed
 @HEARD
 @pytest.mark.parametrize("max_pending", [None, 0], ids=["room", "no_room"])
 @pytest.mark.parametrize("way", ["for", "async_for"])
@@ -754,6 +767,7 @@ def test_iterating_over_as_completed(
     sweep(prepare)
 
 
+@pytest.mark.parametrize("sweep", POINTS, indirect=True)
 @HEARD
 def test_iterating_over_as_completed_where_others_have_the_room(
     sweep: Sweep, is_heard: bool

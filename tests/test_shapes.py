@@ -304,9 +304,10 @@ def exceptions(draw: st.DrawFn, depth: int = 3) -> Told:
     if cause is not None:
         exc.__cause__ = cause.exc
         words += cause.words
-    elif context is not None and draw(st.booleans()):
-        exc.__suppress_context__ = True
-        del words[-len(context.words) :]
+    elif context is not None:
+        exc.__suppress_context__ = draw(st.booleans())  # a MemoryError may have that of another
+        if exc.__suppress_context__:
+            del words[-len(context.words) :]
     return Told(exc, words)
 
 
