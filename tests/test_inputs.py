@@ -115,6 +115,10 @@ NOT_TO_RUN: list[Row] = [
     (generator, TypeError, f"fn must be a function to run, got 'generator': {NO_LINE}"),
 ]
 
+EXECUTOR = (
+    "executor must be a concurrent.futures.Executor, or a callable without arguments that makes one"
+)
+
 WRONG: dict[str, list[Row]] = {
     "BoundedRunner(limit)": [
         *whole("limit", 1),
@@ -141,6 +145,11 @@ WRONG: dict[str, list[Row]] = {
         (None, TypeError, "history must be an int, got None"),
     ],
     "BoundedRunner(drain_timeout)": seconds("drain_timeout"),
+    "BoundedRunner(executor)": [
+        (3, TypeError, f"{EXECUTOR}, got 3"),
+        ("threads", TypeError, f"{EXECUTOR}, got 'threads'"),
+        (generator, TypeError, f"{EXECUTOR}, got 'generator'"),
+    ],
     "BoundedRunner.limit": [
         *whole("limit", 1),
         (None, TypeError, "limit must be an int, got None"),
