@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakSet, finalize, ref
 
 from boundedjobs._admission import Admission
-from boundedjobs._here import NO_LATE_THREADS, importing
+from boundedjobs._here import NO_LATE_THREADS, importing, make_sure_of_room
 from boundedjobs._history import History
 from boundedjobs._job import Job
 from boundedjobs._lanes._threads import ThreadLane
@@ -275,6 +275,7 @@ class Book:
         self, listener: Listener, event: JobEvent, exc: BaseException | None
     ) -> None:
         """A listener has raised, or (None) could not hear."""
+        make_sure_of_room(25)
         with self.lock:
             self.listener_errors += 1
         log_listener_error(listener, event, exc)

@@ -9,6 +9,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from boundedjobs._failure import attempt
+from boundedjobs._here import make_sure_of_room
 from boundedjobs._latch import Latch
 from boundedjobs._log import log_closing, log_interrupted, log_unheard
 from boundedjobs._pace import resume
@@ -30,6 +31,7 @@ def close(core: Core, *, cancel_pending: bool) -> None:
     if core.todo.is_interrupting():
         core.put_off(close, core, cancel_pending=cancel_pending)
         return
+    make_sure_of_room()
     with core.lock:
         says = core.stop_accepting()
     if says:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from _thread import start_new_thread
 from threading import get_ident
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from boundedjobs._admission import Verdict
 from boundedjobs._bodies import Bodies
 from boundedjobs._failure import capture
-from boundedjobs._here import NO_LATE_THREADS, running_loop
+from boundedjobs._here import NO_LATE_THREADS, make_sure_of_room, running_loop
 from boundedjobs._job import Job
 from boundedjobs._latch import Latch
 from boundedjobs._status import FINAL, PENDING, JobStatus
@@ -107,6 +108,11 @@ class Core(Bodies):
                 self.reap()  # a loop that is gone may hold its slot
             if self.todo.added or self.todo.deferred:
                 self.carry_out()
+        except RecursionError:
+            # This thread has no room to mend it: another one does. To start it takes two calls
+            # of C functions, as deep as those that were made before anything was decided.
+            start_new_thread(self._mend_job, (job, get_ident()))
+            raise
         except BaseException:
             self._mend_job(job)
             raise
@@ -114,6 +120,7 @@ class Core(Bodies):
 
     def _mending(self, job: Job[Any], step: Callable[..., T], *args: Any, **kwargs: Any) -> T:
         """Take a step for a caller; take up what a Ctrl-C cuts off."""
+        make_sure_of_room()
         try:
             return step(*args, **kwargs)
         except BaseException:
@@ -159,13 +166,13 @@ class Core(Bodies):
         if verdict is not Verdict.ACCEPTED:
             self.refuse(job, self.refusal(job, verdict, "submit again later, or raise max_pending"))
 
-    def _mend_job(self, job: Job[Any]) -> None:
-        """Take up what a Ctrl-C has cut off of what this thread did for a job."""
+    def _mend_job(self, job: Job[Any], thread: int | None = None) -> None:
+        """Take up what a Ctrl-C has cut off of what this thread did for a job; or another one."""
         with self.lock:
             self.admission.outside.pop(job, None)
             self.rooms.pop(job, None)
         self.mend()
-        self.resume(job)
+        self.resume(job, thread)
 
     def refusal(self, job: Job[Any], verdict: Verdict, hint: str) -> BoundedJobsError:
         """The error that says why a job was not accepted, and what to do."""
@@ -191,6 +198,7 @@ class Core(Bodies):
         if self.todo.is_interrupting():
             self.put_off(self.refuse, job, error)
             return
+        make_sure_of_room()
         try:
             self._refuse(job, error)
         except BaseException:
@@ -279,6 +287,7 @@ class Core(Bodies):
         waiter = own_job(self)
         if waiter is None and loop is None:
             return  # nothing of this runner needs this thread
+        make_sure_of_room()
         on_loop = None
         with self.lock:
             wait = Wait(waiter, targets, None if form == "await" else get_ident())

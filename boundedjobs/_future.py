@@ -9,6 +9,7 @@ from threading import Condition, get_ident
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
+from boundedjobs import _checks
 from boundedjobs._failure import call, set_trace
 from boundedjobs._here import running_loop
 from boundedjobs._latch import Latch
@@ -224,6 +225,7 @@ class LazyFuture(Future[T]):
         return self._meeting
 
     def _wait(self, timeout: float | None, form: str) -> None:
+        timeout = _checks.offset("timeout", timeout)
         self._keeper.reap()
         latch = Latch()
         try:

@@ -1,4 +1,4 @@
-"""Where this code runs: the event loop and the task of the calling thread, if any."""
+"""Where this code runs: the event loop, the task and the stack of the calling thread."""
 
 from __future__ import annotations
 
@@ -26,6 +26,16 @@ def running_loop() -> AbstractEventLoop | None:
         return None
     find = getattr(_modules["asyncio"], "_get_running_loop", None)
     return None if find is None else find()  # None while it is being imported
+
+
+def make_sure_of_room(frames: int = 60) -> None:
+    """Raise RecursionError before a step is begun that this thread has no room for on its stack.
+
+    Raised in its midst, it would cut off what was decided from what follows, as a Ctrl-C does;
+    and leave no room to mend that, which a Ctrl-C does. A step within a step asks for less.
+    """
+    if frames:
+        make_sure_of_room(frames - 1)
 
 
 def running_task() -> Task[Any] | None:

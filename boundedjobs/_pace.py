@@ -6,7 +6,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from boundedjobs._failure import attempt
-from boundedjobs._here import NO_LATE_THREADS
+from boundedjobs._here import NO_LATE_THREADS, make_sure_of_room
 from boundedjobs._log import log
 from boundedjobs.errors import JobDeadlock
 
@@ -19,6 +19,7 @@ def set_limit(core: Core, limit: int) -> None:
     if core.todo.is_interrupting():
         core.put_off(_set_limit_late, core, limit)
         return
+    make_sure_of_room()
     try:
         with core.lock:
             knot = None
@@ -75,6 +76,7 @@ def resume(core: Core) -> None:
         return
     if core.admission.slots:
         return
+    make_sure_of_room()
     try:
         with core.lock:
             core.admission.slots = core.admission.limit

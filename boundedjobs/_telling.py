@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from _thread import start_new_thread
 from functools import partial
 from threading import get_ident
 from typing import TYPE_CHECKING, Any, Final
@@ -110,7 +111,10 @@ class Telling(Ending):
                 if value is not None:
                     self._returned(listener, event, value)
             except BaseException as exc:  # noqa: BLE001 - a listener may raise anything: it is isolated
-                self.listener_failed(listener, event, exc)
+                try:
+                    self.listener_failed(listener, event, exc)
+                except RecursionError:  # no room on this thread's stack to say so
+                    start_new_thread(self.listener_failed, (listener, event, exc))
         return event if event._calls is None else None
 
     def tell_first_inside(self, job: Job[Any], listeners: tuple[Listener, ...]) -> JobEvent | None:
@@ -126,7 +130,10 @@ class Telling(Ending):
                 if value is not None:
                     self._returned(listener, event, value)
             except BaseException as exc:  # noqa: BLE001 - a listener may raise anything: it is isolated
-                self.listener_failed(listener, event, exc)
+                try:
+                    self.listener_failed(listener, event, exc)
+                except RecursionError:  # no room on this thread's stack to say so
+                    start_new_thread(self.listener_failed, (listener, event, exc))
 
     def _returned(self, listener: Listener, event: JobEvent, value: object) -> None:
         """A listener has returned something: see whether it only looked sync, as a lambda may."""
@@ -195,13 +202,16 @@ class Telling(Ending):
             self.lane(self.home or job._loop).put(calls.errand)
         self.carry_out()
 
-    def resume(self, job: Job[Any]) -> None:
-        """Tell and end what is left to be told and ended of a job, after a Ctrl-C too."""
+    def resume(self, job: Job[Any], thread: int | None = None) -> None:
+        """Tell and end what is left to be told and ended of a job, after a Ctrl-C too.
+
+        In the place of another `thread`, that can't go on with it.
+        """
         me = get_ident()
         with self.lock:
             calls = None if job._event is None else job._event._calls
-            is_mine = job._teller in (None, me) or (
-                calls is not None and (job._teller is calls or calls.heard_by == me)
+            is_mine = job._teller in (None, me, thread) or (
+                calls is not None and (job._teller is calls or calls.heard_by in (me, thread))
             )
             if is_mine:
                 job._teller = me if job._steps else None

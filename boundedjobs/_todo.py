@@ -9,6 +9,7 @@ from threading import RLock, get_ident
 from typing import TYPE_CHECKING
 
 from boundedjobs._failure import attempt
+from boundedjobs._here import make_sure_of_room
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -65,6 +66,8 @@ class Todo:
     def carry_out(self) -> None:
         """Make the calls that are to be made."""
         me = get_ident()
+        if self.added:  # these start threads, and wake loops
+            make_sure_of_room(25)
         with self.lock:  # until the step is over that a call was put off for
             outermost = me not in self.carrying
         try:

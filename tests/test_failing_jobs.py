@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import contextlib
 import importlib
+import inspect
 import json
 import logging
+import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -429,3 +433,49 @@ def test_an_interrupted_coroutine_that_stops_when_asked_to_is_no_late_result(
 
     asyncio.run(main())
     assert [text for *_, text in logged(caplog) if "had already ended" in text] == []
+
+
+# The end of a stack.
+
+
+@pytest.mark.parametrize("also_async", [False, True], ids=["alone", "with an async one"])
+def test_a_listener_that_has_no_room_on_the_stack_of_a_submitter_is_logged_and_counted(
+    also_async: bool,
+) -> None:
+    said = threading.Semaphore(0)
+
+    class Said(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if "did not hear" in record.getMessage():
+                said.release()
+
+    def with_room_for(frames: int) -> None:
+        def down(left: int) -> object:
+            return down(left - 1) if left else runner.submit(int)
+
+        with contextlib.suppress(RecursionError):
+            down(sys.getrecursionlimit() - len(inspect.stack(0)) - frames)
+
+    def listener(event: JobEvent, calls: int = 5) -> None:
+        if calls:
+            listener(event, calls - 1)
+        else:
+            heard(event)
+
+    async def async_listener(event: JobEvent) -> None: ...
+
+    listeners: list[Any] = [listener, async_listener] if also_async else [listener]
+    handler, heard = Said(), Heard()
+    logger = logging.getLogger("boundedjobs")
+    logger.addHandler(handler)
+    try:
+        with BoundedRunner(1, on_status=listeners) as runner:
+            for frames in range(1, 30):
+                with_room_for(frames)
+        pending, running = heard.statuses().count("pending"), heard.statuses().count("running")
+        assert heard.statuses().count("succeeded") == running > pending > 0
+        for _ in range(running - pending):
+            assert said.acquire(timeout=TIMEOUT)
+        assert runner.listener_errors == running - pending
+    finally:
+        logger.removeHandler(handler)

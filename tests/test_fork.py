@@ -303,6 +303,77 @@ def test_a_runner_made_before_the_workers_of_a_server_are_forked_serves_each_of_
     assert lines == [*steps, "preloaded", *steps * 4, "served", *steps]
 
 
+def test_workers_that_a_server_forks_while_it_has_a_job_running_serve_and_drain_on_sigterm() -> (
+    None
+):
+    lines = run("""
+        import socket
+
+        who = "server"
+        runner = BoundedRunner(
+            9, drain_timeout=10, on_status=lambda event: say(who, event.name, event.status)
+        )
+        job = runner.submit(held)  # as one that an app submits when it is loaded before the fork
+        until_started(1)
+        listening = socket.create_server(("127.0.0.1", 0))
+
+        async def handle(reader, writer):
+            answer = await runner.submit(double, int(await reader.readline()))
+            runner.submit(held)  # goes on when its request has been answered
+            writer.write(b"%d" % answer)
+            writer.close()
+
+        async def serve():
+            stop = asyncio.Event()
+            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+            async with runner:
+                async with await asyncio.start_server(handle, sock=listening):
+                    os.write(up, b".")
+                    await stop.wait()
+                go.set()
+
+        def work():
+            global who
+            who = "worker"
+            signal.alarm(20)
+            status = 1
+            try:
+                asyncio.run(serve())
+                status = 0
+            except BaseException:
+                traceback.print_exc()
+            finally:
+                os._exit(status)
+
+        are_up, up = os.pipe()
+        workers = []
+        for _ in range(2):
+            pid = os.fork()
+            if pid == 0:
+                work()
+            workers.append(pid)
+        for _ in workers:
+            assert os.read(are_up, 1) == b"."
+        for number in range(4):
+            with socket.create_connection(listening.getsockname(), 10) as request:
+                request.sendall(b"%d\\n" % number)
+                assert request.recv(9) == b"%d" % (2 * number)
+        for pid in workers:
+            os.kill(pid, signal.SIGTERM)
+        for pid in workers:
+            assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+        assert not job.done()  # nobody has ended it from next door
+        go.set()
+        job.result(10)
+        """)
+    steps = ["pending", "running", "succeeded"]
+    of_server = [line for line in lines if line.startswith("server")]
+    assert of_server == [f"server held {step}" for step in steps]
+    of_workers = sorted(line for line in lines if not line.startswith("server"))
+    expected = [f"worker {name} {step}" for name in ("double", "held") for step in steps]
+    assert of_workers == sorted(4 * expected)
+
+
 def test_processes_of_multiprocessing_that_are_forked_run_what_they_accept() -> None:
     lines = run("""
         runner = BoundedRunner(1)

@@ -7,6 +7,9 @@ one final status that is heard once, everybody who waits goes on, and the runner
 
 The points are those where CPython looks whether a signal has come: a function is entered, a call
 has returned, a loop goes back. A plain store is none, nor is the way into or out of a `with`.
+
+The same is done once more with a thread that comes to the end of its stack: RecursionError is
+raised wherever the k-th frame would be entered, and whoever is to mend that has no room either.
 """
 
 from __future__ import annotations
@@ -18,11 +21,12 @@ import gc
 import os
 import sys
 import threading
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from functools import cache, partial
 from itertools import count
 from pathlib import Path
 from threading import Barrier, BrokenBarrierError, Thread
+from time import monotonic
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
@@ -36,7 +40,7 @@ from boundedjobs import (
     RunnerClosed,
     current_job,
 )
-from tests.blocking import when_blocking
+from tests.blocking import MOMENT, when_blocking
 from tests.gates import TIMEOUT, AsyncGate, Gate, Heard
 
 if TYPE_CHECKING:
@@ -56,6 +60,7 @@ OURS = str(Path(boundedjobs.__file__).parent) + os.sep
 PATIENCE = float(os.environ.get("PATIENCE", "5"))  # seconds after which something is lost
 LIMIT = 2
 MOST_LOST = int(os.environ.get("LOST", "8"))  # then the test has seen enough
+MOST_FRAMES = 140  # that anything takes that the runner does
 
 
 @cache
@@ -95,8 +100,8 @@ class Interruption:
         code = frame.f_code
         if code.co_name == "wait":
             self.when_waiting()
-        if not code.co_filename.startswith(OURS):
-            return None
+        if not code.co_filename.startswith(OURS) or code.co_name == "make_sure_of_room":
+            return None  # the latter does nothing: the point before it stands for all of them
         frame.f_trace = self._step  # else 3.13 takes no notice of the next two
         frame.f_trace_lines = False
         frame.f_trace_opcodes = True
@@ -111,6 +116,39 @@ class Interruption:
                 self.where = f"{file}:{frame.f_lineno} in {code.co_qualname}, at {at}"
                 raise KeyboardInterrupt
         return self._step
+
+
+class EndOfStack:
+    """Has an operation done by a thread that has room for `k` more frames on its stack."""
+
+    def __init__(self, k: int, when_waiting: Callable[[], None]) -> None:
+        self.room = k
+        self.when_waiting = when_waiting
+        self.where = "" if k > MOST_FRAMES else f"with room for {k} frames"
+
+    def run(self, operation: Callable[[], object]) -> None:
+        """Do it there. With room enough it must come to no such end."""
+
+        def down(frames: int) -> object:
+            return down(frames - 1) if frames else operation()
+
+        # To be told that this thread is about to wait would take room, too.
+        is_over = threading.Event()
+        helper = Thread(target=lambda: is_over.wait(MOMENT) or self.when_waiting())
+        helper.start()
+        try:
+            with suppress(RecursionError) if self.where else nullcontext():
+                down(sys.getrecursionlimit() - _depth() - self.room)
+        finally:
+            is_over.set()
+            helper.join()
+
+
+def _depth() -> int:
+    frame, depth = sys._getframe(), 0
+    while frame.f_back is not None:
+        frame, depth = frame.f_back, depth + 1
+    return depth
 
 
 # What may be heard of a job.
@@ -129,6 +167,10 @@ def _is_part(statuses: list[str], story: list[str]) -> bool:
     return statuses == [status for status in story if status in statuses]
 
 
+def _threads() -> set[int | None]:
+    return {thread.ident for thread in threading.enumerate()}
+
+
 class World:
     """One runner, who waits for what in it, and what is to be found of it afterwards."""
 
@@ -145,6 +187,7 @@ class World:
         self.is_closed = self.resumes = False
         self.early: list[Job[Any]] = []  # end before the gates are open, if there is a higher limit
         self.ends = {JobStatus.SUCCEEDED, JobStatus.CANCELLED}
+        self.threads_before = set(sys._current_frames())
 
     def when_waiting(self) -> None:
         """Called when the main thread is about to wait."""
@@ -198,10 +241,6 @@ class World:
         while len(getattr(job, "_waiters")) < 1:  # noqa: B009 - until futures.wait() does wait
             os.sched_yield()
 
-    def resume(self) -> None:
-        self.resumes = True  # what is cut off before it has begun is done again
-        self.runner.resume()
-
     def check(self) -> None:
         """Find what is wrong, now that all may go on."""
         if self.resumes:
@@ -224,7 +263,11 @@ class World:
         of_job: dict[str, list[str]] = {}
         for event in self.heard.events:
             of_job.setdefault(event.job_id, []).append(event.status.value)
-        # A listener that was interrupted as it was called has raised: that is logged and counted.
+        # A listener that was interrupted as it was called has raised: that is logged and counted,
+        # if need be by a bare thread.
+        end = monotonic() + PATIENCE
+        while set(sys._current_frames()) - self.threads_before - _threads() and monotonic() < end:
+            os.sched_yield()
         missed = self.runner.listener_errors
         for statuses in of_job.values():
             stories = [story for story in STORIES if _is_part(statuses, story)]
@@ -258,8 +301,9 @@ class World:
 class Sweep:
     """Interrupts an operation at each of its points, or at one in `step`."""
 
-    def __init__(self, step: int) -> None:
+    def __init__(self, step: int, interrupt: type[Interruption | EndOfStack]) -> None:
         self._step = step
+        self._interrupt = interrupt
 
     def __call__(self, prepare: Callable[[], tuple[World, Callable[[], object]]]) -> None:
         """Interrupt what `prepare` returns, each time another one, until it is through."""
@@ -269,7 +313,7 @@ class Sweep:
                 gc.collect()
             k = 1 + n * self._step
             world, operation = prepare()
-            interruption = Interruption(k, world.when_waiting)
+            interruption = self._interrupt(k, world.when_waiting)
             # A thread of its own stands for the main one, so that a hang is found where it is.
             main = world.in_thread("the interrupted call", partial(interruption.run, operation))
             world.waiters.append(main)
@@ -287,12 +331,19 @@ class Sweep:
 
 
 # Every point takes minutes, and one in some, seconds.
-EVERY = pytest.param(1, id="every_point", marks=pytest.mark.proof)
+POINTS = [
+    pytest.param((23, Interruption), id="some_points"),
+    pytest.param((1, Interruption), id="every_point", marks=pytest.mark.proof),
+]
+STACKS = [
+    pytest.param((11, EndOfStack), id="some_stacks"),
+    pytest.param((1, EndOfStack), id="every_stack", marks=pytest.mark.proof),
+]
 
 
-@pytest.fixture(params=[pytest.param(23, id="some_points"), EVERY])
+@pytest.fixture(params=[*POINTS, *STACKS])
 def sweep(request: pytest.FixtureRequest) -> Sweep:
-    return Sweep(request.param)
+    return Sweep(*request.param)
 
 
 @pytest.fixture(autouse=True)
@@ -534,7 +585,8 @@ def test_resuming(sweep: Sweep, is_heard: bool, closes: bool) -> None:
         world.jobs += [world.runner.submit(body) for body in (world.gate, world.async_gate)]
         world.jobs += [world.runner.submit(world.gate) for _ in range(2)]
         world.is_closed = closes
-        return world, partial(world.runner.shutdown, wait=False) if closes else world.resume
+        world.resumes = True  # what is cut off before it has begun is done again
+        return world, partial(world.runner.shutdown, wait=False) if closes else world.runner.resume
 
     sweep(prepare)
 
@@ -641,6 +693,7 @@ def test_leaving_with(sweep: Sweep, is_heard: bool) -> None:
 @pytest.mark.filterwarnings("ignore:coroutine .* was never awaited")  # between call and await
 @HEARD
 @pytest.mark.parametrize("listens", ["sync", "async"])
+@pytest.mark.parametrize("sweep", POINTS, indirect=True)  # asyncio.run() is at a loss without room
 def test_running_async_jobs_on_the_loop_that_is_interrupted(
     sweep: Sweep, is_heard: bool, listens: str
 ) -> None:
@@ -693,6 +746,9 @@ class Iterating(World):
 
 
 @pytest.mark.filterwarnings("ignore:coroutine .* was never awaited")  # between call and await
+@pytest.mark.parametrize(
+    "sweep", POINTS, indirect=True
+)  # what a stack that ends does is not claimed
 @HEARD
 @pytest.mark.parametrize("max_pending", [None, 0], ids=["room", "no_room"])
 @pytest.mark.parametrize("way", ["for", "async_for"])
@@ -711,6 +767,7 @@ def test_iterating_over_as_completed(
     sweep(prepare)
 
 
+@pytest.mark.parametrize("sweep", POINTS, indirect=True)
 @HEARD
 def test_iterating_over_as_completed_where_others_have_the_room(
     sweep: Sweep, is_heard: bool

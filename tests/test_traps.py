@@ -63,6 +63,10 @@ TRAPS: dict[str, list[tuple[str, str]]] = {
             "test_exit",
             "test_boundedjobs_can_be_imported_and_used_for_the_first_time_in_an_atexit_handler",
         ),
+        (
+            "test_faults",
+            "test_a_job_whose_thread_the_system_refuses_is_interrupted_and_the_next_one_runs",
+        ),
     ],
     "9. a stopped loop's future stays pending; a closed loop leaks the coroutine": [
         ("test_exit", "test_jobs_of_a_loop_that_nobody_runs_any_more_are_interrupted_at_exit"),
@@ -81,6 +85,8 @@ TRAPS: dict[str, list[tuple[str, str]]] = {
     ],
     "12. tracebacks pin every local; cycles of frames, and of jobs with their contexts": [
         ("test_failing_jobs", "test_the_record_keeps_no_exception_and_so_no_frames"),
+        ("test_future", "test_a_job_whose_result_has_raised_is_freed_without_the_collector"),
+        ("test_memory", "test_two_thousand_jobs_leave_memory_as_it_was"),
         ("test_references", "test_all_of_a_job_that_has_ended_goes_with_its_handle"),
         (
             "test_references",
@@ -108,6 +114,8 @@ TRAPS: dict[str, list[tuple[str, str]]] = {
     ],
     "16. except Exception misses what is no Exception": [
         ("test_failing_jobs", "test_whatever_a_body_raises_fails_the_job_and_is_logged_once"),
+        ("test_shapes", "test_an_exception_of_any_shape_is_captured_in_full"),
+        ("test_loops", "test_no_exception_of_a_coroutine_stops_its_loop"),
         (HERE, "test_a_listener_that_raises_what_is_no_exception_changes_nothing"),
     ],
 }
