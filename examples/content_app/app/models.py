@@ -30,8 +30,8 @@ OPEN = (RowStatus.PENDING, RowStatus.GENERATING)
 RETRYABLE = (RowStatus.FAILED, RowStatus.CANCELLED, RowStatus.INTERRUPTED, RowStatus.REJECTED)
 
 
-SERVER, BURST = "server", "burst"
-"""What a row's `owner` may be: the app, and `examples.daily_burst`."""
+SERVER, BURST, CLUSTER = "server", "burst", "cluster"
+"""What a row's `owner` may be: the app, `examples.daily_burst`, and `examples.cluster`."""
 
 LONG = Text().with_variant(LONGTEXT(), "mysql", "mariadb")
 """Text of any length; what MySQL calls so ends at 64 kB."""

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from boundedjobs import current_job
 from examples.content_app.app.database import commit_change
 from examples.content_app.app.models import OPEN, JobRow
-from examples.content_app.app.services.content.pack import make_pack
+from examples.content_app.app.services.content.pack import ContentPack, make_pack
 
 logger = logging.getLogger(__name__)
 
@@ -35,15 +35,17 @@ class JobProcessor:
         source = row.source
         self._db.commit()
 
-        pack = make_pack(source, row.kind, job.report, job.check_cancelled)
+        self.store(job_id, job.id, make_pack(source, row.kind, job.report, job.check_cancelled))
 
+    def store(self, job_id: str, run_id: str, pack: ContentPack) -> None:
+        """Store what a run has made; drop it if the row is no longer that run's to write."""
         figures = asdict(pack)
         stored = commit_change(
             self._db,
             update(JobRow)
             .where(
                 JobRow.id == job_id,
-                JobRow.run_id == job.id,
+                JobRow.run_id == run_id,
                 JobRow.status.in_(OPEN),
             )
             .values(
