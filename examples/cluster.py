@@ -137,7 +137,10 @@ def kill_one(client: Any, workers: dict[str, Program]) -> None:
     address = max(processing, key=lambda each: len(processing[each]))
     name = client.scheduler_info()["workers"][address]["name"]
     workers[name].kill()
-    print(f"Killed worker {name!r}, which had {len(processing[address])} of the jobs", flush=True)
+    count = len(processing[address])
+    print(
+        f"Killed worker {name}, process {workers[name].pid}: it had {count} of the jobs", flush=True
+    )
 
 
 def run(

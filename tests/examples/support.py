@@ -158,7 +158,8 @@ class Held:
         """Let the body do its real work."""
         if not self._said_go:
             self._said_go = True
-            self._say("go")
+            with suppress(OSError):  # of a process that was killed
+                self._say("go")
 
     def _say(self, line: str) -> None:
         self._connection.sendall(f"{line}\n".encode())
