@@ -5,11 +5,11 @@ With `--kill` one worker is killed in the middle: its jobs are `failed`, and the
 
 Rows, listeners and the limit are here; only what takes the time is there. A worker is sent a
 document and sends a content pack back, so it needs no way to the database, which as a rule is a file
-of this machine: it needs the code that `make` imports, and to reach the scheduler. That is all there
-is to do on machines of their own, too, each with this checkout and `pip install -e ".[dask,examples]"`:
+of this machine: it needs the code that `make` imports, and to reach the scheduler. So it is on
+machines of their own, each with this checkout and `pip install -e ".[dask,examples]"`:
 
-    dask scheduler                                      # on one; prints its address
-    dask worker tcp://10.0.0.1:8786 --nthreads 2        # on each of the others
+    DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES=0 dask scheduler      # prints its address
+    dask worker tcp://10.0.0.1:8786 --nthreads 2                        # on each of the others
     python -m examples.cluster --scheduler tcp://10.0.0.1:8786
 
 (Whoever reaches these ports can run code there: keep to a network of your own, or use Dask's TLS.)
@@ -56,8 +56,11 @@ PATIENCE = 60
 Program = subprocess.Popen[bytes]
 
 
-def make(_row_id: str, source: str, kind: str) -> ContentPack:
-    """The body of a job, in a worker. It is sent whole, as all of `__main__`, but not its imports."""
+def make(row_id: str, source: str, kind: str) -> ContentPack:
+    """The body of a job, in a worker. It is sent whole, as all of `__main__`, but not its imports.
+
+    Which row it is for is what the listeners ask.
+    """
     job = current_job()
     return make_pack(source, kind, job.report, job.check_cancelled)
 
