@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -58,27 +58,24 @@ def start(tmp_path: Path, gate: Gate) -> Iterator[Start]:
                 encoding="utf-8",
                 start_new_session=True,
             )
-            stack.callback(end, process)
+            stack.callback(process.communicate, timeout=TIMEOUT)
             return process
 
-        yield start
+        try:
+            yield start
+        finally:  # also of what an example that is gone has left behind
+            for each in started(gate):
+                each.kill()
 
 
-def end(process: subprocess.Popen[str]) -> None:
-    """However the test went, nothing is left of it."""
-    programs = programs_of(process)
-    process.kill()
-    process.communicate()
-    for program in programs:
-        program.kill()
-
-
-def programs_of(process: subprocess.Popen[str]) -> list[psutil.Process]:
-    """What it has started and not yet ended."""
-    try:
-        return list(psutil.Process(process.pid).children(recursive=True))
-    except psutil.NoSuchProcess:
-        return []
+def started(gate: Gate) -> list[psutil.Process]:
+    """Every process of the examples of this test, with all that they have started."""
+    found = []
+    for each in psutil.process_iter():
+        with suppress(psutil.Error):  # it has just ended, or is another user's
+            if each.environ().get("GATE_PORT") == str(gate.port):
+                found.append(each)
+    return found
 
 
 def ended(process: subprocess.Popen[str]) -> tuple[int, list[str], str]:
@@ -104,7 +101,7 @@ def test_a_worker_is_killed_and_every_job_is_accounted_for(
     first, second = gate.next(PATIENCE), gate.next()
     # The workers have room for four.
     until(lambda: statuses(tmp_path), lambda seen: seen == {"generating": 2, "pending": 3})
-    workers = {each.pid for each in programs_of(process) if "worker" in each.cmdline()}
+    workers = {each.pid for each in started(gate) if "worker" in each.cmdline()}
     assert len(workers) == 2
     first.report(0.25, "at the gate")
     until(
@@ -148,24 +145,23 @@ def test_at_a_ctrl_c_what_runs_may_end_and_no_process_is_left(
 ) -> None:
     process = start(*"abcd")
     held = gate.next(PATIENCE), gate.next()
-    programs = programs_of(process)
-    assert len(programs) == 3
+    assert len(started(gate)) == 4
     os.killpg(process.pid, signal.SIGINT)  # to all of the group, as a terminal does
     until(lambda: statuses(tmp_path), lambda seen: seen["cancelled"] == 2)
     for each in held:
         each.go()
     code, lines, _ = ended(process)
     assert (code, lines[-1]) == (128 + signal.SIGINT, "4 jobs: 2 completed, 2 cancelled")
-    assert not psutil.wait_procs(programs, timeout=PATIENCE)[1]
+    assert started(gate) == []
 
 
-def test_stopped_while_the_cluster_comes_up_it_leaves_no_process(start: Start) -> None:
+def test_stopped_while_the_cluster_comes_up_it_leaves_no_process(start: Start, gate: Gate) -> None:
     process = start("a")
-    programs = until(lambda: programs_of(process), lambda seen: len(seen) > 1, PATIENCE)
+    until(lambda: started(gate), lambda seen: len(seen) > 2, PATIENCE)
     process.terminate()
     code, lines, _ = ended(process)
     assert (code, lines) == (128 + signal.SIGTERM, [])
-    assert not psutil.wait_procs(programs, timeout=PATIENCE)[1]
+    assert started(gate) == []
 
 
 def test_a_cluster_that_is_there_is_used_and_left_there(
