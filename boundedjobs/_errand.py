@@ -137,7 +137,8 @@ class Errand:
     def _lost(self, pool: Pool, exc: BaseException) -> None:
         """The executor is broken: raise, or return if the call may be made again."""
         caller = self._lane.withdraw(self)
-        can_go_on = self._lane.replace(pool)
+        # Dask outlives its workers: nothing is broken, and others' calls go on.
+        can_go_on = not pool.is_dask and self._lane.replace(pool)
         if self.is_asked_to_stop():
             self._cancelled()
         if pool.asks and caller is None:

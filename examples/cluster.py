@@ -15,7 +15,8 @@ machines of their own, each with this checkout and `pip install -e ".[dask,examp
 (Whoever reaches these ports can run code there: keep to a network of your own, or use Dask's TLS.)
 
 Exit code 0: all are completed. 1: some are not. 130: stopped by Ctrl-C, 143: by SIGTERM. Being
-stopped lets what runs end (for `CONTENT_DRAIN_TIMEOUT` seconds), and cancels the rest.
+stopped lets what runs end (for `CONTENT_DRAIN_TIMEOUT` seconds), and cancels the rest; while the
+cluster comes up, it waits for that first.
 """
 
 import argparse
@@ -50,7 +51,7 @@ from examples.content_app.app.services.jobs.job_processor import JobProcessor
 from examples.content_app.app.settings import settings
 from examples.daily_burst import Proposal, read_proposals, summary, tell
 
-PATIENCE = 60
+PATIENCE = 30
 """Seconds that the cluster may take to be there."""
 
 Program = subprocess.Popen[bytes]
@@ -151,14 +152,14 @@ def run(
     workers: dict[str, Program],
     proposals: Sequence[Proposal],
     rows: list[JobRow],
+    heard: SimpleQueue[Any],
     *,
     kill: bool,
 ) -> int:
-    """Make a row of each proposal and run their jobs; the signal that stopped it, or 0."""
-    # What a handler raised could land in a listener, and would be that listener's error.
-    heard: SimpleQueue[Any] = SimpleQueue()  # jobs that have ended, and signals
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda number, _frame: heard.put(number))
+    """Make a row of each proposal and run their jobs; the signal that stopped it, or 0.
+
+    In `heard` are signals, and jobs that have ended.
+    """
     runner = BoundedRunner(
         2,
         name="cluster",
@@ -220,8 +221,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (OSError, ValueError) as error:
         parser.error(f"cannot read {chosen.file}: {error}")
 
+    # What a handler raised could land in a listener, and would be that listener's error; or in the
+    # start of a program, of which nobody would know then.
+    heard: SimpleQueue[Any] = SimpleQueue()
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda number, _frame: sys.exit(128 + number))
+        signal.signal(number, lambda number, _frame: heard.put(number))
     create_tables()
     rows: list[JobRow] = []
     with ExitStack() as stack:
@@ -230,9 +234,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             address, workers = stack.enter_context(cluster())
         client = stack.enter_context(Client(address, timeout=PATIENCE, set_as_default=False))
         client.wait_for_workers(max(1, len(workers)), timeout=PATIENCE)
+        if not heard.empty():
+            return 128 + int(heard.get())
         print(f"Scheduler: {address}; database: {database_place()}", flush=True)
         try:
-            stopped = run(client, workers, proposals, rows, kill=chosen.kill)
+            stopped = run(client, workers, proposals, rows, heard, kill=chosen.kill)
         finally:
             interrupt_open_rows(CLUSTER)  # of one that was killed; or a listener could not write
     all_completed = summary(rows)

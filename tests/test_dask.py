@@ -222,6 +222,29 @@ def test_where_dask_makes_no_call_again_the_worker_is_lost(client: Any, tmp_path
         client.run_on_scheduler(allow, 3)
 
 
+def test_a_lost_worker_takes_no_job_of_another_worker_with_it(
+    client: Any, begun: Begun, tmp_path: Path
+) -> None:
+    path = gate(tmp_path)
+
+    def allow(failures: int, dask_scheduler: Any) -> None:
+        dask_scheduler.allowed_failures = failures
+
+    client.run_on_scheduler(allow, 0)
+    try:
+        with BoundedRunner(
+            2, executor=lambda: client.get_executor(pure=False), on_progress=begun
+        ) as runner:
+            innocent = runner.submit(hold, path)
+            begun.pid()
+            error = runner.submit(elsewhere.killed).exception(PATIENCE)
+            assert isinstance(error, WorkerLost)
+            path.write_text("let go", encoding="utf-8")
+            assert innocent.result(PATIENCE) == "let go"
+    finally:
+        client.run_on_scheduler(allow, 3)
+
+
 def test_what_the_scheduler_keeps_of_a_call_is_forgotten(client: Any) -> None:
     with BoundedRunner(1, executor=client.get_executor()) as runner:
         runner.submit(elsewhere.add, 1).result(PATIENCE)
