@@ -14,7 +14,7 @@ from boundedjobs._event import JobEvent, Progress
 from boundedjobs._failure import Failure
 from boundedjobs._future import LazyFuture
 from boundedjobs._here import running_loop
-from boundedjobs._listeners import Listeners
+from boundedjobs._listeners import Listener, Listeners
 from boundedjobs._record import JobRecord, id_of, record_of
 from boundedjobs._status import FINAL, JobStatus
 from boundedjobs.errors import JobCancelled
@@ -74,6 +74,7 @@ class Job(LazyFuture[T]):
     _asked: bool = False  # to stop
     _awaitable: Awaitable[Any] | None = None  # what a sync body has returned
     _failure: Failure | None = None
+    _unsaid: tuple[Listener, JobEvent, BaseException] | None = None  # what a listener has raised
     # By the monotonic clock, once its body has begun.
     _deadline: float = inf
     _stuck_at: float = inf  # when it is said next where the body is

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from _thread import start_new_thread
 from functools import partial
 from threading import get_ident
 from typing import TYPE_CHECKING, Any, Final
@@ -111,10 +110,8 @@ class Telling(Ending):
                 if value is not None:
                     self._returned(listener, event, value)
             except BaseException as exc:  # noqa: BLE001 - a listener may raise anything: it is isolated
-                try:
-                    self.listener_failed(listener, event, exc)
-                except RecursionError:  # no room on this thread's stack to say so
-                    start_new_thread(self.listener_failed, (listener, event, exc))
+                event._job._unsaid = listener, event, exc  # if its stack has no room to say so now
+                self._say(event._job)
         return event if event._calls is None else None
 
     def tell_first_inside(self, job: Job[Any], listeners: tuple[Listener, ...]) -> JobEvent | None:
@@ -124,16 +121,21 @@ class Telling(Ending):
 
     def _call(self, event: JobEvent) -> None:
         """Call the sync listeners."""
+        self._say(event._job)
         for listener in event._uncalled:
             try:
                 value = listener(event)
                 if value is not None:
                     self._returned(listener, event, value)
             except BaseException as exc:  # noqa: BLE001 - a listener may raise anything: it is isolated
-                try:
-                    self.listener_failed(listener, event, exc)
-                except RecursionError:  # no room on this thread's stack to say so
-                    start_new_thread(self.listener_failed, (listener, event, exc))
+                event._job._unsaid = listener, event, exc  # if its stack has no room to say so now
+                self._say(event._job)
+
+    def _say(self, job: Job[Any]) -> None:
+        """Say that a listener has raised; with no room to, whoever resumes does."""
+        if job._unsaid is not None:
+            self.listener_failed(*job._unsaid)
+            job._unsaid = None
 
     def _returned(self, listener: Listener, event: JobEvent, value: object) -> None:
         """A listener has returned something: see whether it only looked sync, as a lambda may."""
