@@ -102,7 +102,7 @@ class Bodies(Watching):
                 event = None  # it refers to the job
             if job._teller == me:
                 self.tell(job)
-            cancelled = job._teller is not None and await self._until_told(job)
+            cancelled = await self._until_told(job)
         result, exc = None, None
         awaitable = job._awaitable
         if awaitable is not None:

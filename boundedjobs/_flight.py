@@ -62,8 +62,7 @@ class Flight:
     def land(self, job: Job[Any]) -> None:
         """A job has ended."""
         with self.core.lock:  # a quick one
-            if job in self.jobs:
-                self.landed[job] = None
+            self.landed.update(dict.fromkeys(self.jobs.keys() & {job}))  # if it is still wanted
             bells = [*self.bells]
         for bell in bells:
             bell.set()

@@ -135,8 +135,7 @@ class Watching(Telling):
             f"job {job.name!r} ran longer than its timeout of {job._listeners.patience.timeout:g} s"
         )
         stack, where = self._where(job)
-        if stack:
-            error.add_note(stack.rstrip())
+        error.add_note(stack.rstrip())
         failure = replace(capture(error, "timeout"), location=where)  # no line of it has raised
         with self.lock:
             if job._status is not JobStatus.RUNNING:

@@ -211,6 +211,24 @@ def test_a_job_whose_pending_is_still_being_heard_counts_as_pending() -> None:
 # When: RUNNING.
 
 
+def test_an_event_that_has_been_heard_takes_no_other_out_of_its_place() -> None:
+    """What was cut off by a Ctrl-C is done again: by then the next may be under way."""
+    events, seen = list[JobEvent](), list[bool]()
+
+    def again(event: JobEvent) -> None:
+        events.append(event)
+        if event.status is JobStatus.RUNNING:
+            job = current_job()
+            before = getattr(job, "_steps")  # noqa: B009
+            getattr(runner, "_core").heard(job, events[0])  # noqa: B009
+            seen.append(getattr(job, "_steps") is before)  # noqa: B009
+
+    with BoundedRunner(1, on_status=again) as runner:
+        runner.submit(len, "abc").result(TIMEOUT)
+    assert seen == [True]
+    assert [event.status for event in events] == ["pending", "running", "succeeded"]
+
+
 @each_kind
 @pytest.mark.parametrize("listener", [Heard, AsyncHeard], ids=["sync", "async"])
 def test_running_is_heard_before_the_body_starts(
