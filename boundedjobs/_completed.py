@@ -50,6 +50,7 @@ class AsCompleted(Generic[T]):
             raise
         finally:
             self = None  # type: ignore[assignment]  # a raised traceback refers to this frame
+        # Written out, here and in `__anext__`: in a call, a Ctrl-C could lose what has been taken.
         job, error, turn.error = turn.job, turn.error, None
         if error is not None:
             try:

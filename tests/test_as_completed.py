@@ -32,6 +32,7 @@ from boundedjobs import (
     RunnerClosed,
     current_job,
 )
+from boundedjobs._flight import Arrival
 from tests.gates import TIMEOUT, AsyncGate, Gate, Heard
 
 if TYPE_CHECKING:
@@ -1823,3 +1824,11 @@ def test_one_that_is_left_has_no_length() -> None:
         jobs.close()
         assert (len(jobs), length_hint(jobs)) == (0, 0)
         gate.open()
+
+
+def test_an_end_that_is_said_again_is_yielded_once() -> None:
+    """What a Ctrl-C cuts off as a job ends is done again."""
+    with BoundedRunner(1) as runner, runner.as_completed(len, ["a", "bc"]) as completed:
+        first = next(completed)
+        Arrival(getattr(completed, "_flight"), first).set()  # noqa: B009
+        assert [job.result(TIMEOUT) for job in (first, *completed)] == [1, 2]

@@ -208,18 +208,24 @@ def is_there(pid: int, dask_scheduler: Any) -> bool:
     return any(worker.extra.get("pid") == pid for worker in dask_scheduler.workers.values())
 
 
-def test_where_dask_makes_no_call_again_the_worker_is_lost(client: Any, tmp_path: Path) -> None:
+@contextmanager
+def making_no_call_again(client: Any) -> Iterator[None]:
     def allow(failures: int, dask_scheduler: Any) -> None:
         dask_scheduler.allowed_failures = failures
 
     client.run_on_scheduler(allow, 0)
     try:
+        yield
+    finally:
+        client.run_on_scheduler(allow, 3)
+
+
+def test_where_dask_makes_no_call_again_the_worker_is_lost(client: Any, tmp_path: Path) -> None:
+    with making_no_call_again(client):
         with BoundedRunner(1, executor=client.get_executor()) as runner:
             error = runner.submit(elsewhere.killed_once, tmp_path / "note").exception(PATIENCE)
         assert isinstance(error, WorkerLost)
         assert type(error.__cause__) is distributed.scheduler.KilledWorker
-    finally:
-        client.run_on_scheduler(allow, 3)
 
 
 def test_a_lost_worker_takes_no_job_of_another_worker_with_it(
@@ -227,22 +233,18 @@ def test_a_lost_worker_takes_no_job_of_another_worker_with_it(
 ) -> None:
     path = gate(tmp_path)
 
-    def allow(failures: int, dask_scheduler: Any) -> None:
-        dask_scheduler.allowed_failures = failures
-
-    client.run_on_scheduler(allow, 0)
-    try:
-        with BoundedRunner(
+    with (
+        making_no_call_again(client),
+        BoundedRunner(
             2, executor=lambda: client.get_executor(pure=False), on_progress=begun
-        ) as runner:
-            innocent = runner.submit(hold, path)
-            begun.pid()
-            error = runner.submit(elsewhere.killed).exception(PATIENCE)
-            assert isinstance(error, WorkerLost)
-            path.write_text("let go", encoding="utf-8")
-            assert innocent.result(PATIENCE) == "let go"
-    finally:
-        client.run_on_scheduler(allow, 3)
+        ) as runner,
+    ):
+        innocent = runner.submit(hold, path)
+        begun.pid()
+        error = runner.submit(elsewhere.killed).exception(PATIENCE)
+        assert isinstance(error, WorkerLost)
+        path.write_text("let go", encoding="utf-8")
+        assert innocent.result(PATIENCE) == "let go"
 
 
 def test_what_the_scheduler_keeps_of_a_call_is_forgotten(client: Any) -> None:
