@@ -1,24 +1,153 @@
-"""`map`: submit a call for each set of items, yield the results in their order."""
+"""Lazy maps: `map`, which yields results in the order of the items, and `as_completed`."""
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from itertools import chain, islice
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
+
+from boundedjobs import _checks
+from boundedjobs._admission import Verdict
+from boundedjobs._callables import described
+from boundedjobs._completed import AsCompleted
+from boundedjobs._flight import Flight
+from boundedjobs._here import running_loop
+from boundedjobs._job import Job
+from boundedjobs._submitting import Submitting, check_runnable
+from boundedjobs._wrapping import F, T
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
-
     from boundedjobs._core import Core
-    from boundedjobs._job import Job
 
     # Submits one call, and may wait for room to do so if the flag says so; None, and nobody
     # has heard of it, if the runner is full.
     Offer = Callable[[tuple[Any, ...], bool], Job[Any] | None]
 
 
-def results(
+class Maps(Submitting):
+    """The part of a runner that calls a callable for each set of items."""
+
+    @overload
+    def map(
+        self,
+        fn: Callable[..., F],
+        *iterables: Iterable[Any],
+        timeout: float | None = None,
+        chunksize: int = 1,
+        buffersize: int | None = None,
+    ) -> Iterator[F]: ...
+    @overload
+    def map(
+        self,
+        fn: Callable[..., Awaitable[T]],
+        *iterables: Iterable[Any],
+        timeout: float | None = None,
+        chunksize: int = 1,
+        buffersize: int | None = None,
+    ) -> Iterator[T]: ...
+    @overload
+    def map(
+        self,
+        fn: Callable[..., T],
+        *iterables: Iterable[Any],
+        timeout: float | None = None,
+        chunksize: int = 1,
+        buffersize: int | None = None,
+    ) -> Iterator[T]: ...
+    def map(
+        self,
+        fn: Callable[..., Any],
+        *iterables: Iterable[Any],
+        timeout: float | None = None,
+        chunksize: int = 1,
+        buffersize: int | None = None,
+    ) -> Iterator[Any]:
+        """Run `fn` on each set of items; yield the results in the order of the items.
+
+        As `Executor.map`: all is submitted at once or, with `buffersize`, so many at first,
+        and one more as each result is yielded. `timeout` is in seconds from this call, and
+        the first failure is raised where its result would stand. `chunksize` is checked, and
+        has no effect. Where `max_pending` is set it waits for room instead of raising
+        `RunnerFull`; where this thread must not block (see `when_full`) it submits the rest
+        as results are fetched.
+
+        Raises:
+            TypeError: an iterable is none, or an option is of the wrong type.
+            ValueError: `chunksize` or `buffersize` is less than 1, or `timeout` is NaN.
+        """
+        if buffersize is not None and not isinstance(buffersize, int):
+            raise TypeError("buffersize must be an integer or None")  # to the letter, as the next
+        if buffersize is not None and buffersize < 1:
+            raise ValueError("buffersize must be None or > 0")
+        _checks.whole("chunksize", chunksize, 1)
+        timeout = _checks.offset("timeout", timeout)
+        may_wait = running_loop() is None and not self._core.is_inside()
+        kind, name = described(fn)
+
+        def offer(args: tuple[Any, ...], may_wait: bool) -> Job[Any] | None:
+            job = self._job(fn, kind, name, args, {}, self._listeners)
+            verdict = self._core.submit(job, may_wait=may_wait)
+            if verdict is Verdict.CLOSED:
+                self._refuse(job, self._core.refusal(job, verdict, ""))
+            return job if verdict is Verdict.ACCEPTED else None
+
+        return _results(self._core, offer, iterables, timeout, buffersize, may_wait=may_wait)
+
+    @overload
+    def as_completed(
+        self, fn: Callable[..., F], *iterables: Iterable[Any], buffersize: int | None = None
+    ) -> AsCompleted[F]: ...
+    @overload
+    def as_completed(
+        self,
+        fn: Callable[..., Awaitable[T]],
+        *iterables: Iterable[Any],
+        buffersize: int | None = None,
+    ) -> AsCompleted[T]: ...
+    @overload
+    def as_completed(
+        self, fn: Callable[..., T], *iterables: Iterable[Any], buffersize: int | None = None
+    ) -> AsCompleted[T]: ...
+    def as_completed(
+        self, fn: Callable[..., Any], *iterables: Iterable[Any], buffersize: int | None = None
+    ) -> AsCompleted[Any]:
+        """Run `fn` on each set of items; yield each `Job` when it has ended, failed ones too.
+
+        For `for` and for `async for`; a context manager, too, that leaves it early. Nothing is
+        read before the first job is asked for, and then no further than so that `limit` (as it
+        is now) and `buffersize` jobs are in flight: submitted, and not yielded yet. So inputs
+        may be endless. None: as many again as the limit. Where `max_pending` is reached it
+        waits for room in place of raising `RunnerFull`. What can't be run is yielded REJECTED.
+
+        The items are drawn by whoever iterates, on their thread, in between: while an input
+        takes its time nothing is yielded, though no second item is drawn where a job has ended.
+        Inputs that raise end the loop with that error, and a runner that is closed while there
+        are items left ends it with `RunnerClosed` (the last item drawn is REJECTED): after
+        what is in flight has ended and been yielded.
+
+        Raises:
+            TypeError: `fn` is not callable, or a generator function; there is no iterable, or
+                one that is none; or `buffersize` is no int.
+            ValueError: `buffersize` is below 0.
+            JobDeadlock: (from the loop) the wait could never end: inside a job of this runner
+                with every slot held, or where `for` blocks the event loop that the jobs need.
+        """
+        check_runnable(fn)
+        if not iterables:
+            raise TypeError("iterables must be at least one: as_completed(fn, items)")
+        if buffersize is not None:
+            _checks.whole("buffersize", buffersize, 0)
+
+        def make(args: tuple[Any, ...]) -> Job[Any]:
+            kind, name = described(fn)  # anew: of an object, both may change
+            return self._job(fn, kind, name, args, {}, self._listeners)
+
+        return AsCompleted(Flight(self._core, make, iterables, buffersize))
+
+
+def _results(
     core: Core,
     offer: Offer,
     iterables: tuple[Iterable[Any], ...],

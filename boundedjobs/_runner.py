@@ -2,52 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable
 from concurrent.futures import Executor
 from functools import partial, wraps
-from logging import DEBUG
-from typing import Any, Literal, NoReturn, Unpack, overload
+from typing import Any, Literal, Unpack, overload
 from weakref import finalize
 
 from boundedjobs import _checks
-from boundedjobs._admission import Verdict
-from boundedjobs._callables import Kind, described, shown
-from boundedjobs._completed import AsCompleted
+from boundedjobs._callables import described
 from boundedjobs._core import Core
-from boundedjobs._flight import Flight
-from boundedjobs._here import running_loop
 from boundedjobs._job import Job
 from boundedjobs._listeners import Listener, Listeners
-from boundedjobs._log import is_logged, log_step
-from boundedjobs._maps import results
+from boundedjobs._maps import Maps
 from boundedjobs._pace import pause, resume, set_limit
 from boundedjobs._patience import patience
 from boundedjobs._process import drain_before_pools, watch
 from boundedjobs._record import JobRecord, Snapshot
-from boundedjobs._scope import Scope
 from boundedjobs._sight import find, snapshot, state
+from boundedjobs._submitting import check_runnable
 from boundedjobs._wrapping import F, P, T, WrapOptions, Wrapper
-from boundedjobs.errors import BoundedJobsError, NotRunnable
-
-# An attribute of an enum is looked up anew each time, which costs as much as a call.
-_ACCEPTED, _SYNC, _ASYNC = Verdict.ACCEPTED, Kind.SYNC, Kind.ASYNC
-
-_LOGGED = Listeners(log_step, log_step)
-
-_NOT_RUNNABLE = {
-    Kind.NOT_CALLABLE: "it is not callable",
-    Kind.GENERATOR: "it is a generator function: calling it would not run a line of it; "
-    "pass a function that iterates over it",
-}
 
 
-def _check_runnable(fn: object) -> None:
-    kind, _ = described(fn)
-    if kind in _NOT_RUNNABLE:
-        raise TypeError(f"fn must be a function to run, got {shown(fn)}: {_NOT_RUNNABLE[kind]}")
-
-
-class BoundedRunner(Scope):
+class BoundedRunner(Maps):
     """Run callables in the background, at most `limit` at once, and lose none.
 
     A background job that raises is heard by nobody, and one that waits for its turn in a
@@ -127,8 +103,7 @@ class BoundedRunner(Scope):
             error = ValueError if isinstance(when_full, str) else TypeError
             raise error(f"when_full must be 'reject' or 'wait', got {when_full!r}")
         granted = patience(timeout, stuck_after)
-        self._listeners = Listeners(on_status, on_progress, on_stuck, granted)
-        self._waits = when_full == "wait"
+        listeners = Listeners(on_status, on_progress, on_stuck, granted)
         history = _checks.whole("history", history, 0)
         core = Core(_checks.text("name", name) or "runner", limit, max_pending, history)
         core.stagger = _checks.finite("stagger", stagger)
@@ -138,7 +113,7 @@ class BoundedRunner(Scope):
             from boundedjobs._lanes._executors import ExecutorLane
 
             core.use(ExecutorLane(core.name, executor, drain_before_pools))
-        super().__init__(core)
+        super().__init__(core, listeners, waits=when_full == "wait")
         self._dropped: finalize[..., Any] | None = None
         watch(core)
 
@@ -306,7 +281,7 @@ class BoundedRunner(Scope):
                 f"fn must be a function, got a {type(fn).__name__}: put @{type(fn).__name__} "
                 "outside of @runner.wrap"
             )
-        _check_runnable(fn)
+        check_runnable(fn)
 
         def submit(*args: Any, **kwargs: Any) -> Job[Any]:
             kind, own_name = described(fn)  # anew: of an object, both may change
@@ -316,184 +291,6 @@ class BoundedRunner(Scope):
         for mark in ("_is_coroutine_marker", "_is_coroutine"):  # of inspect, and of asyncio
             vars(wrapped).pop(mark, None)  # what it returns is no coroutine
         return wrapped
-
-    @overload
-    def map(
-        self,
-        fn: Callable[..., F],
-        *iterables: Iterable[Any],
-        timeout: float | None = None,
-        chunksize: int = 1,
-        buffersize: int | None = None,
-    ) -> Iterator[F]: ...
-    @overload
-    def map(
-        self,
-        fn: Callable[..., Awaitable[T]],
-        *iterables: Iterable[Any],
-        timeout: float | None = None,
-        chunksize: int = 1,
-        buffersize: int | None = None,
-    ) -> Iterator[T]: ...
-    @overload
-    def map(
-        self,
-        fn: Callable[..., T],
-        *iterables: Iterable[Any],
-        timeout: float | None = None,
-        chunksize: int = 1,
-        buffersize: int | None = None,
-    ) -> Iterator[T]: ...
-    def map(
-        self,
-        fn: Callable[..., Any],
-        *iterables: Iterable[Any],
-        timeout: float | None = None,
-        chunksize: int = 1,
-        buffersize: int | None = None,
-    ) -> Iterator[Any]:
-        """Run `fn` on each set of items; yield the results in the order of the items.
-
-        As `Executor.map`: all is submitted at once or, with `buffersize`, so many at first,
-        and one more as each result is yielded. `timeout` is in seconds from this call, and
-        the first failure is raised where its result would stand. `chunksize` is checked, and
-        has no effect. Where `max_pending` is set it waits for room instead of raising
-        `RunnerFull`; where this thread must not block (see `when_full`) it submits the rest
-        as results are fetched.
-
-        Raises:
-            TypeError: an iterable is none, or an option is of the wrong type.
-            ValueError: `chunksize` or `buffersize` is less than 1, or `timeout` is NaN.
-        """
-        if buffersize is not None and not isinstance(buffersize, int):
-            raise TypeError("buffersize must be an integer or None")  # to the letter, as the next
-        if buffersize is not None and buffersize < 1:
-            raise ValueError("buffersize must be None or > 0")
-        _checks.whole("chunksize", chunksize, 1)
-        timeout = _checks.offset("timeout", timeout)
-        may_wait = running_loop() is None and not self._core.is_inside()
-        kind, name = described(fn)
-
-        def offer(args: tuple[Any, ...], may_wait: bool) -> Job[Any] | None:
-            job = self._job(fn, kind, name, args, {}, self._listeners)
-            verdict = self._core.submit(job, may_wait=may_wait)
-            if verdict is Verdict.CLOSED:
-                self._refuse(job, self._core.refusal(job, verdict, ""))
-            return job if verdict is Verdict.ACCEPTED else None
-
-        return results(self._core, offer, iterables, timeout, buffersize, may_wait=may_wait)
-
-    @overload
-    def as_completed(
-        self, fn: Callable[..., F], *iterables: Iterable[Any], buffersize: int | None = None
-    ) -> AsCompleted[F]: ...
-    @overload
-    def as_completed(
-        self,
-        fn: Callable[..., Awaitable[T]],
-        *iterables: Iterable[Any],
-        buffersize: int | None = None,
-    ) -> AsCompleted[T]: ...
-    @overload
-    def as_completed(
-        self, fn: Callable[..., T], *iterables: Iterable[Any], buffersize: int | None = None
-    ) -> AsCompleted[T]: ...
-    def as_completed(
-        self, fn: Callable[..., Any], *iterables: Iterable[Any], buffersize: int | None = None
-    ) -> AsCompleted[Any]:
-        """Run `fn` on each set of items; yield each `Job` when it has ended, failed ones too.
-
-        For `for` and for `async for`; a context manager, too, that leaves it early. Nothing is
-        read before the first job is asked for, and then no further than so that `limit` (as it
-        is now) and `buffersize` jobs are in flight: submitted, and not yielded yet. So inputs
-        may be endless. None: as many again as the limit. Where `max_pending` is reached it
-        waits for room in place of raising `RunnerFull`. What can't be run is yielded REJECTED.
-
-        The items are drawn by whoever iterates, on their thread, in between: while an input
-        takes its time nothing is yielded, though no second item is drawn where a job has ended.
-        Inputs that raise end the loop with that error, and a runner that is closed while there
-        are items left ends it with `RunnerClosed` (the last item drawn is REJECTED): after
-        what is in flight has ended and been yielded.
-
-        Raises:
-            TypeError: `fn` is not callable, or a generator function; there is no iterable, or
-                one that is none; or `buffersize` is no int.
-            ValueError: `buffersize` is below 0.
-            JobDeadlock: (from the loop) the wait could never end: inside a job of this runner
-                with every slot held, or where `for` blocks the event loop that the jobs need.
-        """
-        _check_runnable(fn)
-        if not iterables:
-            raise TypeError("iterables must be at least one: as_completed(fn, items)")
-        if buffersize is not None:
-            _checks.whole("buffersize", buffersize, 0)
-
-        def make(args: tuple[Any, ...]) -> Job[Any]:
-            kind, name = described(fn)  # anew: of an object, both may change
-            return self._job(fn, kind, name, args, {}, self._listeners)
-
-        return AsCompleted(Flight(self._core, make, iterables, buffersize))
-
-    def _submit(
-        self,
-        fn: Callable[..., Any],
-        kind: Kind,
-        name: str,
-        args: tuple[Any, ...],
-        kwargs: Mapping[str, Any],
-        listeners: Listeners,
-    ) -> Job[Any]:
-        job = self._job(fn, kind, name, args, kwargs, listeners)
-        hint = "submit again later, or raise max_pending"
-        if self._waits:
-            hint = self._why_not_wait(job)
-        verdict = self._core.submit(job, may_wait=not hint)
-        if verdict is not _ACCEPTED:
-            self._refuse(job, self._core.refusal(job, verdict, hint))
-        return job
-
-    def _job(
-        self,
-        fn: Callable[..., Any],
-        kind: Kind,
-        name: str,
-        args: tuple[Any, ...],
-        kwargs: Mapping[str, Any],
-        listeners: Listeners,
-    ) -> Job[Any]:
-        if is_logged(DEBUG):
-            listeners = _LOGGED + listeners
-        job: Job[Any] = Job(self._core, fn, args, kwargs, name, listeners, kind is _ASYNC)
-        if kind is not _SYNC and kind is not _ASYNC:
-            why = f"{job.name!r} can't be run: {_NOT_RUNNABLE[kind]}"
-            self._refuse(job, NotRunnable(why, job=job))
-        executors = self._core.executors
-        if executors is not None and kind is _SYNC and not self._core.admission.closed:
-            why = executors.pack(job, self.limit)
-            if why:
-                self._refuse(job, NotRunnable(why, job=job))
-        return job
-
-    def _refuse(self, job: Job[Any], error: BoundedJobsError) -> NoReturn:
-        self._core.refuse(job, error)
-        try:
-            raise error
-        finally:
-            del error  # its traceback refers to this frame
-
-    def _why_not_wait(self, job: Job[Any]) -> str:
-        """Why `submit` must not wait for room here, and what to do; empty if it may."""
-        if self._core.is_inside():
-            return (
-                "waiting for room inside a job of the same runner could last for ever: "
-                "use another runner for inner jobs, or raise max_pending"
-            )
-        if job._loop is not None:
-            return (
-                "waiting for room would freeze this event loop: "
-                "await asyncio.to_thread(runner.submit, ...), or raise max_pending"
-            )
-        return ""
 
     def __repr__(self) -> str:
         with self._core.lock:
