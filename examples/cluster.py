@@ -36,7 +36,6 @@ from typing import Any
 from distributed import Client
 
 from boundedjobs import BoundedRunner, JobEvent, JobStatus, current_job
-from examples.content_app.app.api.content.document import first_line
 from examples.content_app.app.database import create_tables, database_place, get_db_session
 from examples.content_app.app.models import CLUSTER, JobRow
 from examples.content_app.app.services.content.pack import ContentPack, make_pack
@@ -48,6 +47,7 @@ from examples.content_app.app.services.jobs.job_listeners import (
 )
 from examples.content_app.app.services.jobs.job_manager import JobManager
 from examples.content_app.app.services.jobs.job_processor import JobProcessor
+from examples.content_app.app.services.jobs.job_source import first_line
 from examples.content_app.app.settings import settings
 from examples.daily_burst import Proposal, read_proposals, summary, tell
 

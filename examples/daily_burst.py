@@ -28,7 +28,6 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from pydantic_core import ErrorDetails, from_json
 
 from boundedjobs import BoundedRunner, JobEvent, JobStatus
-from examples.content_app.app.api.content.document import MAX_BYTES, first_line
 from examples.content_app.app.database import create_tables, database_place, get_db_session
 from examples.content_app.app.models import BURST, JobRow, RowStatus
 from examples.content_app.app.services.jobs.job_listeners import (
@@ -39,6 +38,7 @@ from examples.content_app.app.services.jobs.job_listeners import (
 )
 from examples.content_app.app.services.jobs.job_manager import JobManager
 from examples.content_app.app.services.jobs.job_processor import JobProcessor
+from examples.content_app.app.services.jobs.job_source import MAX_BYTES, first_line
 from examples.content_app.app.settings import settings
 
 SAMPLE = Path(__file__).with_name("proposals.json")

@@ -15,9 +15,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from boundedjobs import RunnerClosed, RunnerFull
 from examples.content_app.app.api import health
 from examples.content_app.app.api.content import jobs_routes, result_routes
-from examples.content_app.app.api.content.document import first_line
 from examples.content_app.app.database import create_tables
 from examples.content_app.app.services.jobs.job_listeners import interrupt_open_rows
+from examples.content_app.app.services.jobs.job_source import first_line
 
 logger = logging.getLogger(__name__)
 

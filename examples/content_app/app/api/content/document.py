@@ -6,7 +6,8 @@ from typing import Annotated
 from fastapi import HTTPException, Query, Request
 from starlette.requests import ClientDisconnect
 
-MAX_BYTES = 1_048_576
+from examples.content_app.app.services.jobs.job_source import MAX_BYTES, first_line
+
 _KINDS = {
     "text/markdown": "markdown",
     "text/x-markdown": "markdown",
@@ -94,12 +95,3 @@ def _decoded(body: bytes) -> str:
             400, f"the document must be text, but character {source.index(chr(0)):,} is a NUL"
         )
     return source
-
-
-def first_line(source: str) -> str:
-    """A title for a document that came without one."""
-    for line in source.splitlines():
-        if words := line.strip(" \t#*_=->").split():
-            title = " ".join(words)
-            return title if len(title) <= 80 else title[:79] + "…"
-    return "Untitled"
