@@ -15,6 +15,7 @@ import pytest
 
 import boundedjobs
 from boundedjobs import BoundedRunner, Job, NotRunnable, Progress
+from boundedjobs.live import live
 from tests.gates import TIMEOUT, Gate
 
 if TYPE_CHECKING:
@@ -212,6 +213,22 @@ WRONG: dict[str, list[Row]] = {
         (None, TypeError, "fraction must be a number from 0 to 1, got None"),
     ],
     "Progress(message)": [(3, TypeError, "message must be a string, got 3")],
+    "live(runner)": [
+        (3, TypeError, "runner must be a BoundedRunner, got 3"),
+        (None, TypeError, "runner must be a BoundedRunner, got None"),
+    ],
+    "live(console)": [
+        (3, TypeError, "console must be a rich.console.Console or None, got 3"),
+    ],
+    "live(refresh_per_second)": [
+        (True, TypeError, "refresh_per_second must be a number, got True"),
+        ("4", TypeError, "refresh_per_second must be a number, got '4'"),
+        (None, TypeError, "refresh_per_second must be a number, got None"),
+        (0, ValueError, "refresh_per_second must be more than 0 and finite, got 0"),
+        (-1, ValueError, "refresh_per_second must be more than 0 and finite, got -1"),
+        (NAN, ValueError, "refresh_per_second must be more than 0 and finite, got nan"),
+        (math.inf, ValueError, "refresh_per_second must be more than 0 and finite, got inf"),
+    ],
 }
 
 ANYTHING: dict[str, str] = {
@@ -226,14 +243,14 @@ ANYTHING: dict[str, str] = {
     "Job.set_exception(exception)": "refused whatever it is",
 }
 
-MADE_BY_CALLERS = {"BoundedRunner", "Progress"}
+MADE_BY_CALLERS = {"BoundedRunner", "Progress", "live"}
 """Instances of the other classes come out of the runner."""
 
 
 def public_parameters() -> Iterator[str]:
     """All of them, from the signatures."""
-    for name in boundedjobs.__all__:
-        public = getattr(boundedjobs, name)
+    modules = (boundedjobs, boundedjobs.live)
+    for name, public in ((name, getattr(each, name)) for each in modules for name in each.__all__):
         if not inspect.isclass(public):
             yield from parameters(name, public)
             continue
@@ -283,6 +300,8 @@ def give(runner: BoundedRunner, pending: Job[Any], to: str, parameter: str, valu
             pending.report(**{"fraction": 0.5, **given})
         case "Progress":
             Progress(**{"fraction": 0.5, **given})
+        case "live":
+            live(**{"runner": runner, **given})
         case _:
             getattr(owner, method)(**given)
 

@@ -1186,37 +1186,3 @@ def test_beside_another_display_a_console_must_be_shared(monkeypatch: pytest.Mon
     message = "another live display is on the terminal: pass its console, as in live(runner, console=console)"
     with pytest.raises(RuntimeError, match=f"^{re.escape(message)}$"):
         live(BoundedRunner(1)).__enter__()
-
-
-# Bad values
-
-
-@pytest.mark.parametrize(
-    ("arguments", "error", "message"),
-    [
-        ({"runner": 3}, TypeError, "runner must be a BoundedRunner, got 3"),
-        ({"console": 3}, TypeError, "console must be a rich.console.Console or None, got 3"),
-        ({"refresh_per_second": True}, TypeError, "refresh_per_second must be a number, got True"),
-        ({"refresh_per_second": "4"}, TypeError, "refresh_per_second must be a number, got '4'"),
-        (
-            {"refresh_per_second": 0},
-            ValueError,
-            "refresh_per_second must be more than 0 and finite, got 0",
-        ),
-        (
-            {"refresh_per_second": float("nan")},
-            ValueError,
-            "refresh_per_second must be more than 0 and finite, got nan",
-        ),
-        (
-            {"refresh_per_second": float("inf")},
-            ValueError,
-            "refresh_per_second must be more than 0 and finite, got inf",
-        ),
-    ],
-)
-def test_a_bad_value_is_an_error_that_names_it(
-    arguments: dict[str, Any], error: type[Exception], message: str
-) -> None:
-    with pytest.raises(error, match=f"^{re.escape(message)}$"):
-        live(**{"runner": BoundedRunner(1), **arguments})
