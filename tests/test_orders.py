@@ -255,6 +255,50 @@ def a_wait_with_a_timeout_against_finish(new_stage: Callable[..., Stage]) -> Non
     assert outcome in ([1], ["too late"])
 
 
+def two_who_iterate_against_finish(new_stage: Callable[..., Stage]) -> None:
+    stage = new_stage()
+    jobs = stage.as_completed(True, False, False)
+    stage.together(partial(stage.iterate, jobs), partial(stage.iterate, jobs), stage.open)
+    assert len(stage.bodies) == 3, "not all were yielded"
+    stage.end()
+    assert [job.status for job in stage.bodies][:3] == [SUCCEEDED] * 3
+
+
+def leaving_against_iterating(new_stage: Callable[..., Stage]) -> None:
+    stage = new_stage()
+    stage.knows_all = False
+    jobs = stage.as_completed(True, False, False)
+    stage.together(partial(stage.iterate, jobs), stage.open, jobs.close)
+    stage.end()
+    assert {job.status for job in stage.bodies} <= {SUCCEEDED}
+
+
+def close_against_iterating(new_stage: Callable[..., Stage]) -> None:
+    stage = new_stage()
+    jobs = stage.as_completed(False, False, False, buffersize=0)
+    stage.together(partial(stage.iterate, jobs), partial(stage.runner.shutdown, wait=False))
+    stage.end()
+    assert [job.status for job in stage.bodies] == [SUCCEEDED] * len(stage.bodies)
+    assert len(stage.bodies) == 3 or stage.refused == 1
+
+
+def room_against_iterating(new_stage: Callable[..., Stage]) -> None:
+    stage = new_stage(max_pending=0)
+    first = stage.hold()
+    jobs = stage.as_completed(False, False)
+    stage.together(partial(stage.iterate, jobs), partial(stage.open, first))
+    assert len(stage.bodies) == 3, "not all were yielded"
+    stage.end()
+
+
+def stuck_against_finish(new_stage: Callable[..., Stage]) -> None:
+    stage = new_stage(stuck_after=5)
+    job = stage.hold()
+    stage.together(partial(stage.open, job), time_passes=True)
+    stage.end()
+    assert job.status is SUCCEEDED
+
+
 SCENES: dict[str, Scene] = {
     scene.__name__: scene
     for scene in (
@@ -277,6 +321,11 @@ SCENES: dict[str, Scene] = {
         pause_against_start,
         submit_and_pause_against_a_worker,
         report_against_finish,
+        two_who_iterate_against_finish,
+        leaving_against_iterating,
+        close_against_iterating,
+        room_against_iterating,
+        stuck_against_finish,
     )
 }
 # What blocks can't be done on the thread of a loop.
