@@ -255,11 +255,20 @@ def a_wait_with_a_timeout_against_finish(new_stage: Callable[..., Stage]) -> Non
     assert outcome in ([1], ["too late"])
 
 
-def two_who_iterate_against_finish(new_stage: Callable[..., Stage]) -> None:
+def iterating_against_finish(new_stage: Callable[..., Stage]) -> None:
     stage = new_stage()
     jobs = stage.as_completed(True, False, False)
-    stage.together(partial(stage.iterate, jobs), partial(stage.iterate, jobs), stage.open)
-    assert len(stage.bodies) == 3, "not all were yielded"
+    stage.together(partial(stage.iterate, jobs), stage.open)
+    assert stage.iterated == 1, "who iterates was not woken"
+    stage.end()
+    assert [job.status for job in stage.bodies][:3] == [SUCCEEDED] * 3
+
+
+def taking_one_against_iterating(new_stage: Callable[..., Stage]) -> None:
+    stage = new_stage()
+    jobs = stage.as_completed(False, False, False, buffersize=0)
+    stage.together(partial(stage.take_one, jobs), partial(stage.iterate, jobs))
+    assert stage.iterated == 1, "who iterates was not woken"
     stage.end()
     assert [job.status for job in stage.bodies][:3] == [SUCCEEDED] * 3
 
@@ -267,8 +276,9 @@ def two_who_iterate_against_finish(new_stage: Callable[..., Stage]) -> None:
 def leaving_against_iterating(new_stage: Callable[..., Stage]) -> None:
     stage = new_stage()
     stage.knows_all = False
-    jobs = stage.as_completed(True, False, False)
-    stage.together(partial(stage.iterate, jobs), stage.open, jobs.close)
+    jobs = stage.as_completed(False, True)
+    stage.together(partial(stage.iterate, jobs), jobs.close)
+    assert stage.iterated == 1, "who iterates was not woken"
     stage.end()
     assert {job.status for job in stage.bodies} <= {SUCCEEDED}
 
@@ -280,6 +290,7 @@ def close_against_iterating(new_stage: Callable[..., Stage]) -> None:
     stage.end()
     assert [job.status for job in stage.bodies] == [SUCCEEDED] * len(stage.bodies)
     assert len(stage.bodies) == 3 or stage.refused == 1
+    assert stage.iterated == 1
 
 
 def room_against_iterating(new_stage: Callable[..., Stage]) -> None:
@@ -287,14 +298,16 @@ def room_against_iterating(new_stage: Callable[..., Stage]) -> None:
     first = stage.hold()
     jobs = stage.as_completed(False, False)
     stage.together(partial(stage.iterate, jobs), partial(stage.open, first))
-    assert len(stage.bodies) == 3, "not all were yielded"
+    assert stage.iterated == 1, "who iterates was not woken"
+    assert len(stage.bodies) == 3
     stage.end()
 
 
 def stuck_against_finish(new_stage: Callable[..., Stage]) -> None:
     stage = new_stage(stuck_after=5)
     job = stage.hold()
-    stage.together(partial(stage.open, job), time_passes=True)
+    stage.together(partial(stage.open_after, 5, job))
+    stage.pass_time(5)  # when it counts as stuck
     stage.end()
     assert job.status is SUCCEEDED
 
@@ -321,7 +334,8 @@ SCENES: dict[str, Scene] = {
         pause_against_start,
         submit_and_pause_against_a_worker,
         report_against_finish,
-        two_who_iterate_against_finish,
+        iterating_against_finish,
+        taking_one_against_iterating,
         leaving_against_iterating,
         close_against_iterating,
         room_against_iterating,

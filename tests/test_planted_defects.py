@@ -20,6 +20,7 @@ from boundedjobs._bodies import Bodies
 from boundedjobs._book import Book
 from boundedjobs._core import Core
 from boundedjobs._ending import Ending
+from boundedjobs._flight import Flight, Turn
 from boundedjobs._future import LazyFuture
 from boundedjobs._lanes._loops import LoopLane
 from boundedjobs._watching import Watching
@@ -90,6 +91,22 @@ IN_ORDERS = {
     "a cancel that comes while RUNNING is heard is forgotten": (
         Defect(Bodies, "drive", "if cancelled:", "if False:"),
         Shown("cancel_against_start", "home_loop", "async", 1, "what cancel.. said is not so"),
+    ),
+    "who has read the inputs rings for nobody": (
+        Defect(Turn, "end", "bells = [*flight.bells]", "bells = []"),
+        Shown("taking_one_against_iterating", "threads", "nobody", 1, "was not woken"),
+    ),
+    "who leaves does not wake who iterates": (
+        Defect(Flight, "close", "for bell in bells:", "for bell in ():"),
+        Shown("leaving_against_iterating", "threads", "nobody", 1, "was not woken"),
+    ),
+    "who iterates does not look again before it waits": (
+        Defect(Turn, "_is_waiting", "if flight.landed or flight.closed:", "if flight.closed:"),
+        Shown("iterating_against_finish", "threads", "nobody", 1, "was not woken"),
+    ),
+    "who is stuck is told after the end": (
+        Defect(Watching, "_tell_stuck", "job._status is not running or ", ""),
+        Shown("stuck_against_finish", "threads", "sync", 2, "heard"),
     ),
 }
 

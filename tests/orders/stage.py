@@ -121,6 +121,7 @@ class Stage:
         self.active = self.most = 0
         self.bodies: dict[Job[int], Body] = {}
         self.inputs: list[Body] = []  # of jobs that are made as somebody iterates
+        self.iterated = 0  # how many have iterated to the end
         self.knows_all = True  # who leaves an iterator never sees some of its jobs
         self.refused = 0
         self.to_be_called: list[Future[int]] = []
@@ -129,7 +130,9 @@ class Stage:
         self.hearing = hearing
         self.staggers = options.get("stagger") is not None
         listener: Any = {"nobody": None, "sync": self.heard.append, "async": self._hear}[hearing]
-        self.runner = BoundedRunner(limit, on_status=listener, on_progress=listener, on_stuck=listener, **options)
+        self.runner = BoundedRunner(
+            limit, on_status=listener, on_progress=listener, on_stuck=listener, **options
+        )
 
     async def _hear(self, event: JobEvent) -> None:
         await asyncio.sleep(0)
@@ -165,6 +168,13 @@ class Stage:
                 self._got(job)
         except RunnerClosed:
             self.refused += 1
+        self.iterated += 1
+
+    def take_one(self, jobs: AsCompleted[int]) -> Any:
+        """Take one job, if there is one, and never come back."""
+        for job in jobs:
+            self._got(job)
+            return
 
     def _got(self, job: Job[int]) -> None:
         assert job.done(), f"{job} was yielded before its end"
@@ -200,6 +210,11 @@ class Stage:
         for body in [self.bodies[job] for job in jobs] or [*self.bodies.values(), *self.inputs]:
             body.open()
 
+    def open_after(self, seconds: float, job: Job[int]) -> Any:
+        """Let a job go on, but not at once."""
+        self.baton.new_event().wait(seconds)
+        self.open(job)
+
     def set_limit(self, limit: int) -> None:
         self.highest = max(self.highest, limit)
         self.runner.limit = limit
@@ -211,6 +226,11 @@ class Stage:
     def settle(self) -> None:
         """Let all come to rest."""
         self.baton.settle()
+
+    def pass_time(self, seconds: float) -> None:
+        """Let time pass, in every order of what happens then."""
+        with self.baton.explored(time_passes=False):
+            self.baton.advance(seconds)
 
     def wait_for(self, *jobs: Job[int]) -> Any:
         """Wait for jobs, as a caller does."""
@@ -352,6 +372,18 @@ class HomeLoop(Stage):
         self.loop.run_until_complete(self.loop.idle())
         self.baton.settle()
 
+    def pass_time(self, seconds: float) -> None:
+        with self.baton.explored(time_passes=False):
+            self.loop.run_until_complete(asyncio.sleep(seconds))
+            self.settle()
+
+    def open_after(self, seconds: float, job: Job[int]) -> Any:
+        async def open_it() -> None:
+            await asyncio.sleep(seconds)
+            self.open(job)
+
+        return open_it()
+
     def wait_for(self, *jobs: Job[int]) -> Any:
         async def wait() -> None:
             for job in jobs:
@@ -367,6 +399,15 @@ class HomeLoop(Stage):
                     self._got(job)
             except RunnerClosed:
                 self.refused += 1
+            self.iterated += 1
+
+        return take()
+
+    def take_one(self, jobs: AsCompleted[int]) -> Any:
+        async def take() -> None:
+            async for job in jobs:
+                self._got(job)
+                return
 
         return take()
 
