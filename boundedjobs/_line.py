@@ -8,6 +8,7 @@ process, opened with a secret; what goes over it is text, and never unpickled.
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 from contextlib import suppress
@@ -272,6 +273,11 @@ _lines: dict[tuple[int, Address], Line] = {}
 _connecting = Lock()
 
 
+def _hang_up() -> None:
+    while _lines:
+        _lines.popitem()[1].close()
+
+
 def line_to(address: Address) -> Line:
     """The line of this process to that runner.
 
@@ -284,6 +290,8 @@ def line_to(address: Address) -> Line:
         with _connecting:
             line = _lines.get(key)
             if line is None:
+                if not _lines:  # an interpreter that ends would warn of a socket that is not closed
+                    atexit.register(_hang_up)
                 for other in [each for each in _lines if _lines[each].is_dead()]:
                     _lines.pop(other).close()
                 line = _lines[key] = Line(*address)

@@ -197,6 +197,13 @@ def count_seen() -> int:
     return seen.get()
 
 
+here: list[str] = []
+
+
+def count_here() -> int:
+    return len(here)
+
+
 async def double(number: int) -> int:
     return 2 * number
 
