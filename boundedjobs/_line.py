@@ -26,10 +26,11 @@ from socket import (
     socket,
     socketpair,
 )
-from threading import Lock, Thread
+from threading import Lock
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol
 
+from boundedjobs._daemon import Daemon
 from boundedjobs._event import Progress
 from boundedjobs._latch import Latch
 
@@ -112,7 +113,7 @@ class Switchboard:
         self._lock = Lock()
         self._calls: dict[int, Call] = {}  # guarded by the lock
         self._closed = False
-        self.thread = Thread(target=self._run, name=f"{name}-line", daemon=True)
+        self.thread = Daemon(target=self._run, name=f"{name}-line")
         self.thread.start()
 
     def expect(self, number: int, call: Call) -> None:

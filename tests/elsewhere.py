@@ -226,6 +226,23 @@ def fail_to_start() -> None:
     raise RuntimeError("no worker")
 
 
+def job_of_a_runner() -> tuple[str, str, str]:
+    return _end_of(pid)
+
+
+def async_job_of_a_runner() -> tuple[str, str, str]:
+    return _end_of(double, 1)
+
+
+def _end_of(fn: Callable[..., Any], *args: Any) -> tuple[str, str, str]:
+    """What becomes of a job of a runner that is used here."""
+    with BoundedRunner(1) as own:
+        job = own.submit(fn, *args)
+        job.exception(PATIENCE)
+    assert job.failure is not None
+    return job.status.value, job.failure.phase, job.failure.message
+
+
 runner = BoundedRunner(1)
 
 

@@ -127,6 +127,18 @@ def test_interpreters_that_never_come_up_end_the_job_interrupted() -> None:
 
 
 @needs_interpreters
+@pytest.mark.parametrize("body", [elsewhere.job_of_a_runner, elsewhere.async_job_of_a_runner])
+def test_a_runner_within_an_interpreter_says_that_it_can_start_no_thread(
+    body: Any, runner: BoundedRunner
+) -> None:
+    assert runner.submit(body).result(PATIENCE) == (
+        "interrupted",
+        "start",
+        "the job could not be started: daemon threads are disabled in this interpreter",
+    )
+
+
+@needs_interpreters
 def test_at_the_drain_deadline_a_body_is_let_go_of_and_goes_on(
     begun: Begun, tmp_path: Path
 ) -> None:
