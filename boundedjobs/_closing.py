@@ -8,6 +8,7 @@ from threading import TIMEOUT_MAX, Thread, current_thread
 from time import monotonic
 from typing import TYPE_CHECKING
 
+from boundedjobs._daemon import Daemon
 from boundedjobs._failure import attempt
 from boundedjobs._here import make_sure_of_room
 from boundedjobs._latch import Latch
@@ -211,7 +212,7 @@ def drain_patiently(core: Core, deadline: float | None, *, raised: bool) -> None
 
 def in_thread(core: Core, run: Callable[[], None]) -> None:
     """Run something on a thread of its own; here if no more threads can be started."""
-    if attempt(Thread(target=run, name=f"{core.name}-closing", daemon=True).start) is not None:
+    if attempt(Daemon(target=run, name=f"{core.name}-closing").start) is not None:
         run()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from _thread import get_ident, start_new_thread
 from functools import partial
 from operator import length_hint
 from typing import TYPE_CHECKING, Generic, Self, TypeVar
@@ -22,8 +23,8 @@ class AsCompleted(Generic[T]):
 
     Made by `BoundedRunner.as_completed`. Leaving a `with` (or `async with`) of it, closing it or
     dropping it cancels those of its jobs that have not started; what runs goes on, and is not
-    yielded any more. A Ctrl-C, or the cancellation of a task, loses none: whoever goes on to
-    iterate gets all of them.
+    yielded any more. A Ctrl-C, the cancellation of a task, or the end of a stack loses none:
+    whoever goes on to iterate gets all of them.
 
     All methods may be called from any thread, and several threads and tasks may iterate over one
     object: each job is yielded to one of them, and one at a time reads the inputs.
@@ -45,6 +46,10 @@ class AsCompleted(Generic[T]):
                     latch.wait()
                 turn.wake()
             turn.end()
+        except RecursionError:
+            # This thread has no room to mend it: another one does, as after a `submit`.
+            start_new_thread(turn.start_over, (get_ident(),))
+            raise
         except BaseException:
             turn.give_back()
             raise
@@ -78,6 +83,10 @@ class AsCompleted(Generic[T]):
                     await alarm.rings
                 turn.wake()
             turn.end()
+        except RecursionError:
+            # This thread has no room to mend it: another one does, as after a `submit`.
+            start_new_thread(turn.start_over, (get_ident(),))
+            raise
         except BaseException:
             turn.give_back()
             raise

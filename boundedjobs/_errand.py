@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from concurrent.futures import BrokenExecutor
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -104,7 +105,10 @@ class Errand:
         if pool is None:
             return "About to be handed to its executor\n"
         if caller is not None:
-            return f"In worker process {caller.pid} of {pool.name}: what it does can't be seen\n"
+            place = f"worker process {caller.pid} of {pool.name}"
+            if caller.pid == os.getpid():
+                place = f"a worker of {pool.name}, in this process"
+            return f"In {place}: what it does can't be seen\n"
         return f"Handed to {pool.name}: what becomes of it there can't be seen\n"
 
     def _wait(self, pool: Pool) -> tuple[Envelope | None, BaseException | None]:

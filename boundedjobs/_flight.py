@@ -283,6 +283,14 @@ class Turn:
         for bell in bells:
             bell.set()
 
+    def start_over(self, thread: int) -> None:
+        """After the end of that thread's stack: `give_back`, on another one."""
+        flight = self.flight
+        held = flight.held
+        if flight.reader is self and held is not None:
+            flight.core._mend_job(held, thread)
+        self.give_back()
+
     def give_back(self) -> None:
         """After a Ctrl-C: what it has taken is for the next one."""
         flight = self.flight

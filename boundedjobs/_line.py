@@ -8,6 +8,7 @@ process, opened with a secret; what goes over it is text, and never unpickled.
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 from contextlib import suppress
@@ -25,10 +26,11 @@ from socket import (
     socket,
     socketpair,
 )
-from threading import Lock, Thread
+from threading import Lock
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol
 
+from boundedjobs._daemon import Daemon
 from boundedjobs._event import Progress
 from boundedjobs._latch import Latch
 
@@ -111,7 +113,7 @@ class Switchboard:
         self._lock = Lock()
         self._calls: dict[int, Call] = {}  # guarded by the lock
         self._closed = False
-        self.thread = Thread(target=self._run, name=f"{name}-line", daemon=True)
+        self.thread = Daemon(target=self._run, name=f"{name}-line")
         self.thread.start()
 
     def expect(self, number: int, call: Call) -> None:
@@ -272,6 +274,11 @@ _lines: dict[tuple[int, Address], Line] = {}
 _connecting = Lock()
 
 
+def _hang_up() -> None:
+    while _lines:
+        _lines.popitem()[1].close()
+
+
 def line_to(address: Address) -> Line:
     """The line of this process to that runner.
 
@@ -284,6 +291,8 @@ def line_to(address: Address) -> Line:
         with _connecting:
             line = _lines.get(key)
             if line is None:
+                if not _lines:  # an interpreter that ends would warn of a socket that is not closed
+                    atexit.register(_hang_up)
                 for other in [each for each in _lines if _lines[each].is_dead()]:
                     _lines.pop(other).close()
                 line = _lines[key] = Line(*address)

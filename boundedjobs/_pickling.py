@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import sys
 from functools import cache
 from importlib import import_module
 from inspect import signature
@@ -87,6 +88,28 @@ def dumps(obj: object, *, by_value: bool) -> bytes:
 def loads(data: bytes) -> Any:
     """The object again."""
     return pickle.loads(data)
+
+
+def main_for(data: bytes) -> dict[str, str] | None:
+    """What a worker needs that has no `__main__` of its own, to find there what `data` names."""
+    if b"__main__" not in data:
+        return None
+    import multiprocessing  # noqa: F401 - by its name for `__main__` is found here what comes back
+
+    main = sys.modules["__main__"]
+    name = getattr(main.__spec__, "name", None)
+    if name is not None:
+        return {"init_main_from_name": name}
+    path = getattr(main, "__file__", None)
+    return None if path is None else {"init_main_from_path": path}
+
+
+def find_main(main: dict[str, str]) -> None:
+    """Have the `__main__` of the runner's process here too. Can be done again."""
+    # As for a process that is spawned.
+    from multiprocessing.spawn import prepare
+
+    prepare(main)
 
 
 def why_not(

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from boundedjobs._failure import attempt
 from boundedjobs._line import Switchboard
+from boundedjobs._pickling import main_for
 from boundedjobs._remote import Ticket, run
 
 if TYPE_CHECKING:
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
 # By the module of an executor's class. The workers of these are on this machine.
 _LOCAL = {"concurrent.futures.process", "concurrent.futures.thread", "loky.process_executor"}
 _DASK = "distributed.cfexecutor"
-# The workers of these do not import `__main__`.
+_INTERPRETERS = "concurrent.futures.interpreter"
+# The workers of these do not import `__main__`: what is defined there is sent whole.
 _BY_VALUE = {"loky.process_executor", _DASK}
 
 
@@ -38,13 +40,24 @@ class Board(Protocol):
 class Pool:
     """One executor, and the line to its workers."""
 
-    __slots__ = ("asks", "board", "by_value", "errands", "executor", "is_dask", "is_used", "name")
+    __slots__ = (
+        "asks",
+        "board",
+        "by_value",
+        "errands",
+        "executor",
+        "has_main",
+        "is_dask",
+        "is_used",
+        "name",
+    )
 
     def __init__(self, executor: Executor) -> None:
         modules = {cls.__module__ for cls in type(executor).__mro__}
         self.executor = executor
         self.name = type(executor).__name__
         self.by_value = bool(modules & _BY_VALUE)
+        self.has_main = _INTERPRETERS not in modules
         # Whether no body begins unless the runner has said so.
         self.asks = bool(modules & _LOCAL)
         self.is_dask = _DASK in modules
@@ -73,7 +86,8 @@ class Pool:
         # Nothing but positional arguments of which none is like another: an engine that has
         # options of its own (Dask: `key`, `retries`, `pure`) would take them out, or make one
         # call of two.
-        ticket = Ticket(errand.number, job.id, job.name, self.by_value, line)
+        main = None if self.has_main else main_for(errand.payload)
+        ticket = Ticket(errand.number, job.id, job.name, self.by_value, main, line)
         return self.executor.submit(run, errand.payload, tuple(ticket))
 
     def alert(self) -> None:

@@ -14,7 +14,7 @@ from boundedjobs._event import Progress
 from boundedjobs._failure import Failure, call, capture, shown_short, type_name
 from boundedjobs._job import current
 from boundedjobs._line import line_to
-from boundedjobs._pickling import dumps, loads
+from boundedjobs._pickling import dumps, find_main, loads
 from boundedjobs._status import JobStatus
 from boundedjobs.errors import BoundedJobsError, JobCancelled
 
@@ -37,6 +37,8 @@ class Ticket(NamedTuple):
     name: str
     by_value: bool
     """How what goes back is pickled."""
+    main: dict[str, str] | None
+    """Where `__main__` is to be had, for a worker that has none and needs it."""
     line: tuple[str, Any] | None
     """How to talk with the runner: the kind of line, and where it leads."""
 
@@ -138,6 +140,8 @@ def _run(payload: bytes, ticket: Ticket) -> Envelope:
     if not line.begin(ticket.number):
         return ("withdrawn",)
     # Not before: it runs the code of those who are unpickled, and may end this process.
+    if ticket.main is not None:
+        find_main(ticket.main)
     fn, args, kwargs = loads(payload)
     job = WorkerJob(ticket, line, args, kwargs)
     envelope: Envelope = Context().run(_call, job, fn, args, kwargs, by_value=ticket.by_value)

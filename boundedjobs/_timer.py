@@ -10,6 +10,7 @@ from threading import TIMEOUT_MAX, Thread, current_thread, get_ident
 from time import monotonic
 from typing import TYPE_CHECKING, Protocol
 
+from boundedjobs._daemon import Daemon
 from boundedjobs._failure import attempt
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ class Timer:
             self._starter = get_ident()
             bell: SimpleQueue[None] = SimpleQueue()
             name = f"{self._name}-timer"
-            thread = Thread(target=self._run, args=(bell,), name=name, daemon=True)
+            thread = Daemon(target=self._run, args=(bell,), name=name)
             self._bell, self.thread = bell, thread
         exc = attempt(thread.start)
         if exc is not None:

@@ -7,10 +7,11 @@ from collections import deque
 from dataclasses import replace
 from functools import partial
 from math import inf
-from threading import Thread, get_ident
+from threading import get_ident
 from time import monotonic, time
 from typing import TYPE_CHECKING, Any
 
+from boundedjobs._daemon import Daemon
 from boundedjobs._failure import attempt, capture
 from boundedjobs._job import Job
 from boundedjobs._log import log, log_failed, log_overdue, log_stuck
@@ -181,7 +182,7 @@ class Watching(Telling):
         if not calls:
             return
         name = f"{self.name}-teller"
-        teller = Thread(target=self._make_next, args=(calls,), name=name, daemon=True)
+        teller = Daemon(target=self._make_next, args=(calls,), name=name)
         if attempt(teller.start) is not None:  # no more threads can be started
             while calls:
                 calls.popleft()()

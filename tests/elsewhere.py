@@ -197,6 +197,13 @@ def count_seen() -> int:
     return seen.get()
 
 
+here: list[str] = []
+
+
+def count_here() -> int:
+    return len(here)
+
+
 async def double(number: int) -> int:
     return 2 * number
 
@@ -217,6 +224,23 @@ def result_of_itself() -> None:
 def fail_to_start() -> None:
     """An initializer with which no worker of a pool comes up."""
     raise RuntimeError("no worker")
+
+
+def job_of_a_runner() -> tuple[str, str, str]:
+    return _end_of(pid)
+
+
+def async_job_of_a_runner() -> tuple[str, str, str]:
+    return _end_of(double, 1)
+
+
+def _end_of(fn: Callable[..., Any], *args: Any) -> tuple[str, str, str]:
+    """What becomes of a job of a runner that is used here."""
+    with BoundedRunner(1) as own:
+        job = own.submit(fn, *args)
+        job.exception(PATIENCE)
+    assert job.failure is not None
+    return job.status.value, job.failure.phase, job.failure.message
 
 
 runner = BoundedRunner(1)

@@ -890,7 +890,7 @@ def test_a_private_loop_that_could_not_be_started_does_not_break_the_closing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with BoundedRunner(1) as runner:
-        monkeypatch.setattr("boundedjobs._lanes._loops.Thread", OutOfThreads)
+        monkeypatch.setattr("boundedjobs._lanes._loops.Daemon", OutOfThreads)
         job = runner.submit(nothing_async)
         with pytest.raises(
             JobInterrupted, match=r"^the job could not be started: can't start new thread$"
@@ -904,7 +904,7 @@ def test_a_deadline_is_kept_to_where_no_thread_can_be_started_for_it(
     runner = BoundedRunner(1, on_status=heard)
     job = runner.submit(gate)
     gate.wait_for()
-    monkeypatch.setattr("boundedjobs._closing.Thread", OutOfThreads)
+    monkeypatch.setattr("boundedjobs._closing.Daemon", OutOfThreads)
     runner.shutdown(timeout=SOON)
     assert job.status is JobStatus.INTERRUPTED
     assert heard.statuses() == ["pending", "running", "interrupted"]
@@ -914,7 +914,7 @@ def test_a_job_may_close_its_runner_with_a_deadline_where_no_thread_can_be_start
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     runner = BoundedRunner(1)
-    monkeypatch.setattr("boundedjobs._closing.Thread", OutOfThreads)
+    monkeypatch.setattr("boundedjobs._closing.Daemon", OutOfThreads)
     job = runner.submit(runner.shutdown, wait=False, timeout=0)
     assert isinstance(job.exception(TIMEOUT), JobInterrupted)
 

@@ -712,6 +712,22 @@ def test_stack_says_in_which_worker_the_body_is(begun: Begun, tmp_path: Path) ->
     assert job.stack() == ""
 
 
+def test_stack_says_that_a_body_is_in_a_worker_of_this_process(
+    begun: Begun, tmp_path: Path
+) -> None:
+    held = gate(tmp_path)
+    with (
+        ThreadPoolExecutor(1) as threads,
+        BoundedRunner(1, executor=threads, on_progress=begun) as runner,
+    ):
+        job = runner.submit(hold, held)
+        begun.pid()
+        assert job.stack() == (
+            "In a worker of ThreadPoolExecutor, in this process: what it does can't be seen\n"
+        )
+        held.write_text("go", encoding="utf-8")
+
+
 # Which executors, and what becomes of them.
 
 

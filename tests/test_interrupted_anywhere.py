@@ -144,6 +144,20 @@ class EndOfStack:
             helper.join()
 
 
+class EndOfAwaits(EndOfStack):
+    """The same, for what is awaited. So is each frame above it, and the loop itself has room."""
+
+    def run(self, operation: Callable[[], Any]) -> None:
+        async def down(frames: int) -> object:
+            return await (down(frames - 1) if frames else operation())
+
+        async def main() -> None:
+            with suppress(RecursionError) if self.where else nullcontext():
+                await down(sys.getrecursionlimit() - _depth() - self.room)
+
+        asyncio.run(main())
+
+
 def _depth() -> int:
     frame, depth = sys._getframe(), 0
     while frame.f_back is not None:
@@ -303,7 +317,7 @@ class Sweep:
 
     def __init__(self, step: int, interrupt: type[Interruption | EndOfStack]) -> None:
         self._step = step
-        self._interrupt = interrupt
+        self.interrupt = interrupt
 
     def __call__(self, prepare: Callable[[], tuple[World, Callable[[], object]]]) -> None:
         """Interrupt what `prepare` returns, each time another one, until it is through."""
@@ -313,7 +327,7 @@ class Sweep:
                 gc.collect()
             k = 1 + n * self._step
             world, operation = prepare()
-            interruption = self._interrupt(k, world.when_waiting)
+            interruption = self.interrupt(k, world.when_waiting)
             # A thread of its own stands for the main one, so that a hang is found where it is.
             main = world.in_thread("the interrupted call", partial(interruption.run, operation))
             world.waiters.append(main)
@@ -338,6 +352,12 @@ POINTS = [
 STACKS = [
     pytest.param((11, EndOfStack), id="some_stacks"),
     pytest.param((1, EndOfStack), id="every_stack", marks=pytest.mark.proof),
+]
+
+
+AWAITS = [
+    pytest.param((11, EndOfAwaits), id="some_stacks"),
+    pytest.param((1, EndOfAwaits), id="every_stack", marks=pytest.mark.proof),
 ]
 
 
@@ -745,29 +765,45 @@ class Iterating(World):
         super().check()
 
 
-@pytest.mark.filterwarnings("ignore:coroutine .* was never awaited")  # between call and await
-@pytest.mark.parametrize(
-    "sweep", POINTS, indirect=True
-)  # what a stack that ends does is not claimed
+MAX_PENDING = pytest.mark.parametrize("max_pending", [None, 0], ids=["room", "no_room"])
+
+
+def iterating(is_heard: bool, max_pending: int | None) -> Iterating:
+    heard = Heard()
+    options = {"on_status": heard} if is_heard else {}
+    world = Iterating(max_pending=max_pending, **options)
+    world.heard = heard
+    world.warm_up()
+    world.iterate(6)
+    return world
+
+
 @HEARD
-@pytest.mark.parametrize("max_pending", [None, 0], ids=["room", "no_room"])
-@pytest.mark.parametrize("way", ["for", "async_for"])
-def test_iterating_over_as_completed(
-    sweep: Sweep, is_heard: bool, max_pending: int | None, way: str
-) -> None:
+@MAX_PENDING
+def test_iterating_over_as_completed(sweep: Sweep, is_heard: bool, max_pending: int | None) -> None:
     def prepare() -> tuple[World, Callable[[], object]]:
-        heard = Heard()
-        options = {"on_status": heard} if is_heard else {}
-        world = Iterating(max_pending=max_pending, **options)
-        world.heard = heard
-        world.warm_up()
-        world.iterate(6)
-        return world, world.all if way == "for" else lambda: asyncio.run(world.all_async())
+        world = iterating(is_heard, max_pending)
+        return world, world.all
 
     sweep(prepare)
 
 
-@pytest.mark.parametrize("sweep", POINTS, indirect=True)
+@pytest.mark.filterwarnings("ignore:coroutine .* was never awaited")  # between call and await
+@HEARD
+@MAX_PENDING
+@pytest.mark.parametrize("sweep", [*POINTS, *AWAITS], indirect=True)
+def test_iterating_over_as_completed_on_a_loop(
+    sweep: Sweep, is_heard: bool, max_pending: int | None
+) -> None:
+    def prepare() -> tuple[World, Callable[[], object]]:
+        world = iterating(is_heard, max_pending)
+        if sweep.interrupt is EndOfAwaits:
+            return world, world.all_async
+        return world, lambda: asyncio.run(world.all_async())
+
+    sweep(prepare)
+
+
 @HEARD
 def test_iterating_over_as_completed_where_others_have_the_room(
     sweep: Sweep, is_heard: bool

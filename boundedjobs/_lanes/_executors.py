@@ -13,6 +13,7 @@ from threading import RLock, Thread, get_ident
 from typing import TYPE_CHECKING, Any
 
 from boundedjobs._callables import Kind, kind_of, shown
+from boundedjobs._daemon import Daemon
 from boundedjobs._errand import Errand
 from boundedjobs._failure import attempt, shown_short
 from boundedjobs._latch import Latch
@@ -162,7 +163,7 @@ class ExecutorLane:
             return
         if pool.errands:
             pool.kill()  # nobody waits for these bodies any more, and the process is to exit
-        closer = Thread(target=_shut_down, args=(self._name, pool), daemon=True)
+        closer = Daemon(target=_shut_down, args=(self._name, pool))
         closer.name = f"{self._name}-executor"
         if not may_wait or attempt(closer.start) is not None:
             attempt(_let_go, pool.executor)

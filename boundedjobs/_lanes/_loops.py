@@ -12,6 +12,7 @@ from types import coroutine
 from typing import TYPE_CHECKING, Any, Protocol
 
 from boundedjobs._callables import close_coroutine
+from boundedjobs._daemon import Daemon
 from boundedjobs._failure import attempt, call
 from boundedjobs._here import NO_LATE_THREADS, running_loop
 from boundedjobs._log import log_private_loop
@@ -229,7 +230,7 @@ class PrivateLane(LoopLane):
             starts = self.thread is None
             if starts:
                 self._starter = get_ident()
-                self.thread = Thread(target=self._run, name=f"{self._name}-loop", daemon=True)
+                self.thread = Daemon(target=self._run, name=f"{self._name}-loop")
         if starts:
             self._start()
         elif self.loop is not None:

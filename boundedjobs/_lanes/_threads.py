@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from functools import partial
 from queue import SimpleQueue
-from threading import Event, Thread, get_ident
+from threading import Event, get_ident
 from typing import TYPE_CHECKING, Any
 
+from boundedjobs._daemon import Daemon
 from boundedjobs._failure import attempt
 
 if TYPE_CHECKING:
@@ -14,11 +15,11 @@ if TYPE_CHECKING:
     from boundedjobs._todo import Todo
 
 
-class Worker(Thread):
-    """A daemon thread: one that hangs in a body must not keep the process from exiting."""
+class Worker(Daemon):
+    """A daemon: one that hangs in a body must not keep the process from exiting."""
 
     def __init__(self, lane: ThreadLane, name: str, job: Job[Any] | None) -> None:
-        super().__init__(name=name, daemon=True)
+        super().__init__(name=name)
         self.up = Event()
         self.starter: int | None = None  # the thread that starts it
         self._lane = lane

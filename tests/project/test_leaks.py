@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 CONFTEST = (Path(__file__).parents[1] / "conftest.py").read_text(encoding="utf-8")
 
 LEAKS = """
@@ -37,14 +39,31 @@ def test_nothing():
 """
 
 
-def test_what_outlives_its_test_makes_it_fail_and_nothing_else_does(tmp_path: Path) -> None:
+CTRL_C = """
+import signal, subprocess, sys
+import pytest
+
+def test_here():
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
+
+def test_in_a_child():
+    code = "import signal; signal.raise_signal(signal.SIGINT)"
+    done = subprocess.run([sys.executable, "-c", code], stderr=subprocess.DEVNULL)
+    assert done.returncode == -signal.SIGINT
+"""
+
+
+def run(tests: str, folder: Path, *before: str) -> str:
+    """Have tests run under that conftest; return what is printed."""
     impatient = CONFTEST.replace("PATIENCE = 5.0", "PATIENCE = 0.2")
     assert impatient != CONFTEST
-    (tmp_path / "conftest.py").write_text(impatient, encoding="utf-8")
-    (tmp_path / "test_it.py").write_text(LEAKS, encoding="utf-8")
+    (folder / "conftest.py").write_text(impatient, encoding="utf-8")
+    (folder / "test_it.py").write_text(tests, encoding="utf-8")
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-c", "/dev/null"]
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-c", "/dev/null", "test_it.py"],
-        cwd=tmp_path,
+        [*before, *command, "test_it.py"],
+        cwd=folder,
         env={**os.environ, "COLUMNS": "1000"},  # whole messages
         stdin=subprocess.DEVNULL,
         capture_output=True,
@@ -52,8 +71,21 @@ def test_what_outlives_its_test_makes_it_fail_and_nothing_else_does(tmp_path: Pa
         timeout=50,
         check=False,
     )
-    found = re.findall(r"^ERROR \S+::test_(\w+) - AssertionError: (.*)", done.stdout, re.MULTILINE)
-    assert [name for name, _ in found] == ["thread", "bare_thread", "loop", "task"], done.stdout
+    return done.stdout
+
+
+@pytest.mark.skipif(os.name == "nt", reason="it is a POSIX shell that has Ctrl-C ignored")
+def test_ctrl_c_is_heard_in_tests_that_a_shell_has_started_in_the_background(
+    tmp_path: Path,
+) -> None:
+    in_background = ["sh", "-c", 'trap "" INT && exec "$@"', "sh"]
+    assert re.search(r"= 2 passed in ", run(CTRL_C, tmp_path, *in_background))
+
+
+def test_what_outlives_its_test_makes_it_fail_and_nothing_else_does(tmp_path: Path) -> None:
+    printed = run(LEAKS, tmp_path)
+    found = re.findall(r"^ERROR \S+::test_(\w+) - AssertionError: (.*)", printed, re.MULTILINE)
+    assert [name for name, _ in found] == ["thread", "bare_thread", "loop", "task"], printed
     thread, bare_thread, loop, task = (complaint for _, complaint in found)
     assert thread.startswith("<Thread(")
     assert thread.endswith("outlived its test")

@@ -1,0 +1,17 @@
+"""Threads that do not keep a process from exiting."""
+
+from __future__ import annotations
+
+from threading import Thread
+
+
+class Daemon(Thread):
+    """A daemon thread, of which all that can fail fails in `start`.
+
+    An interpreter in a worker of `InterpreterPoolExecutor` has no daemon threads, and `Thread`
+    says so where one is made: under a lock, say, where nothing is ready for an error.
+    """
+
+    def start(self) -> None:
+        self.daemon = True
+        super().start()
