@@ -311,9 +311,8 @@ class Baton:
 
     def _abandon(self) -> None:
         """The run is over: strands end; what comes by later, a finalizer say, finds all free."""
-        if threading.get_ident() in self._by_ident and (
-            self._by_ident[threading.get_ident()] is not self._main
-        ):
+        strand = self._by_ident.get(threading.get_ident(), self._main)
+        if strand is not self._main and not strand.ended:  # else another thread has its number
             raise Abandoned
 
     def _told(self, chosen: Strand, first: Strand, mine: Strand) -> str:
