@@ -49,6 +49,7 @@ from boundedjobs import (
 from boundedjobs._line import Line
 from tests import elsewhere
 from tests.elsewhere import PATIENCE, Begun, gate, hold
+from tests.freeing import free
 from tests.gates import Heard
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the bodies wait at named pipes")
@@ -241,6 +242,7 @@ def test_a_job_that_has_ended_keeps_nothing_of_its_way(runner: BoundedRunner) ->
         kept = weakref.ref(job), weakref.ref(failed)
         runner.submit(elsewhere.add, 1).result(PATIENCE)  # the worker lets go of the last one
         del job, failed
+        free()
         assert [each() for each in kept] == [None, None]
     finally:
         gc.enable()

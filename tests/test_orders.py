@@ -7,6 +7,7 @@ steps run in any order; under all schedules with so many deviations from the pla
 from __future__ import annotations
 
 import concurrent.futures
+import threading
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from boundedjobs import BoundedJobsError, JobStatus
-from tests.orders.baton import Baton
+from tests.orders.baton import Baton, Lock
 from tests.orders.search import Plan, Schedule, explore, plans
 from tests.orders.stage import STAGES, Stage
 
@@ -516,3 +517,22 @@ def test_whatever_several_threads_call(where: str, examples: int, figures: Figur
 
     holds()
     figures(f"{examples} programs under an order each, {points} points in all")
+
+
+def test_what_a_run_has_left_is_free_for_a_later_thread_with_the_number_of_one_of_its_own() -> None:
+    with Baton(Schedule({})) as baton:
+        lock = Lock(baton, is_reentrant=False)
+        numbers: list[int] = []
+
+        def take() -> None:
+            with lock:
+                numbers.append(threading.get_ident())
+
+        baton.together(take)
+    for _ in range(1_000):
+        thread = threading.Thread(target=take)
+        thread.start()
+        thread.join()
+        if numbers[-1] == numbers[0]:
+            return
+    pytest.skip("no thread was given a number again")

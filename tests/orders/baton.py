@@ -312,7 +312,7 @@ class Baton:
     def _abandon(self) -> None:
         """The run is over: strands end; what comes by later, a finalizer say, finds all free."""
         strand = self._by_ident.get(threading.get_ident(), self._main)
-        if strand is not self._main and not strand.ended:  # the number is another thread's, later
+        if strand is not self._main and not strand.ended:  # else another thread has its number
             raise Abandoned
 
     def _told(self, chosen: Strand, first: Strand, mine: Strand) -> str:
