@@ -266,6 +266,8 @@ def test_what_a_worker_asks_and_reports_goes_by_way_of_the_scheduler(
     )
     monkeypatch.setattr(distributed, "get_worker", lambda: worker)
     board, call = DaskBoard(client.get_executor()), Noted()
+    # As any call, it goes to the scheduler behind the subscription, which what is asked overtakes.
+    client.submit(int, pure=False).result(PATIENCE)
     line = DaskLine(board.address)
     board.expect(1, call)
     board.expect(2, call)

@@ -489,6 +489,9 @@ class Lock:
         if not self._baton.is_over:
             self.release()
 
+    def locked(self) -> bool:
+        return self._owner is not None
+
     def _is_owned(self) -> bool:
         return self._owner == threading.get_ident()
 
