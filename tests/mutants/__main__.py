@@ -1,0 +1,162 @@
+"""How many defects of one line the tests find: each is planted in a copy of the package in turn.
+
+    python -m tests.mutants                 # every module
+    python -m tests.mutants _admission      # some
+    python -m tests.mutants --bounded       # those that CI has the time for, by their own tests alone
+
+It fails when a mutant survives that `survivors.toml` does not list, or when that lists what is
+killed, or is there no more.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tomllib
+from collections import Counter
+from itertools import chain
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from tests.mutants.making import KEY, Key, Mutant, functions, mutants
+from tests.mutants.running import ROOT, Runs, Test, copy_project, module_of
+
+SURVIVORS = Path(__file__).with_name("survivors.toml")
+BOUNDED = ["_admission", "_status"]
+"""The modules that CI tries."""
+
+FIRST = 10
+"""The tests that are tried first: whoever killed the last mutant of that function is among them."""
+BUDGET = 30.0
+"""Seconds that the tests of one mutant take in all, as they are: the quickest that run its function."""
+HANGS = 4.0
+"""Seconds by which, and times as which, a test that takes longer hangs: that counts as found."""
+
+
+class Trial:
+    """The mutants of one module, and the tests that they must fail."""
+
+    def __init__(self, runs: Runs, module: str, tests: list[Test]) -> None:
+        self.runs = runs
+        self.module = module
+        self.path = runs.folder / "boundedjobs" / f"{module}.py"
+        self.source = self.path.read_text(encoding="utf-8")
+        self.functions = functions(self.source)
+        self.tests = [test for test in tests if module in test.lines]
+        self.killers: dict[str, set[str]] = {}
+
+    def tests_of(self, function: str) -> list[Test]:
+        """Those that run a line of it, the likeliest first; of the module, if it is in none."""
+        lines = set(self.functions.get(function, ()))
+        chosen = [test for test in self.tests if lines & {*test.lines[self.module]}] or self.tests
+        own = own_tests(self.module)
+        first, found, left = self.killers.get(function, set()), list[Test](), BUDGET
+        for test in sorted(
+            chosen, key=lambda t: (t.id not in first, not t.id.startswith(own), t.seconds)
+        ):
+            left -= test.seconds
+            if left > 0:
+                found.append(test)
+        return found
+
+    def check(self) -> None:
+        """The tests pass without a mutant; what is quick to load is made meanwhile."""
+        chosen = chain.from_iterable(map(self.tests_of, ["", *self.functions]))
+        tests = {test.id: test for test in chosen}.values()
+        if not tests or not self.runs.passes(tests, hangs=60, writes=True):
+            raise SystemExit(
+                f"{self.module}: not without a mutant:\n{self.runs.output.read_text()}"
+            )
+
+    def survives(self, mutant: Mutant) -> bool:
+        """Whether no test fails with it."""
+        tests = self.tests_of(mutant.function)
+        try:
+            self.path.write_text(mutant.code, encoding="utf-8")
+            for cached in self.path.parent.glob(f"__pycache__/{self.path.stem}.*"):
+                cached.unlink()
+            for some in (tests[:FIRST], tests[FIRST:]):
+                if some and not self.runs.passes(some, hangs=HANGS):
+                    self.killers.setdefault(mutant.function, set()).add(self.runs.last)
+                    return False
+        finally:
+            self.path.write_text(self.source, encoding="utf-8")
+        return True
+
+
+def own_tests(module: str) -> str:
+    """The file that mirrors it, if there is one."""
+    return f"tests/test_{module.rpartition('/')[2].strip('_')}.py"
+
+
+def listed() -> Counter[Key]:
+    """The survivors that are known, each with a reason."""
+    entries = tomllib.loads(SURVIVORS.read_text(encoding="utf-8"))["survivor"]
+    assert all(entry["why"] for entry in entries)
+    return Counter(tuple(entry[name] for name in KEY) for entry in entries)
+
+
+def shown(key: Key, remark: str) -> None:
+    """Print it as it stands in the list, but for the reason."""
+    print(f"# {remark}\n[[survivor]]")
+    for name, value in zip(KEY, key, strict=True):
+        print(f"{name} = {json.dumps(value)}")  # which is TOML as well
+    print(flush=True)
+
+
+def run(trial: Trial, known: Counter[Key]) -> tuple[Counter[str], bool]:
+    """Try all mutants of a module: the figures, and whether the list is right."""
+    every = [*mutants(trial.module, trial.source)]
+    left = Counter({key: count for key, count in known.items() if key[0] == trial.module})
+    figures = Counter(mutants=len(every), killed=0, listed=0, unlisted=0)
+    if every:
+        trial.check()
+    for mutant in every:
+        if not trial.survives(mutant):
+            figures["killed"] += 1
+        elif left[mutant.key]:
+            left[mutant.key] -= 1
+            figures["listed"] += 1
+        else:
+            figures["unlisted"] += 1
+            shown(mutant.key, "survives, and is not in the list:")
+    for key in left.elements():
+        shown(key, "is in the list, but is killed, or no mutant:")
+    return figures, not figures["unlisted"] and not left.total()
+
+
+def told(name: str, figures: Counter[str]) -> None:
+    """Print the figures of a module, or of all."""
+    percent = 100 * figures["killed"] / max(figures["mutants"], 1)
+    parts = ", ".join(f"{count} {what}" for what, count in figures.items())
+    print(f"{name}: {parts}; {percent:.1f} % killed", flush=True)
+
+
+def main() -> int:
+    """Whether all is as the list has it."""
+    parser = argparse.ArgumentParser(prog="python -m tests.mutants", description=__doc__)
+    parser.add_argument("modules", nargs="*", metavar="MODULE")
+    parser.add_argument("--bounded", action="store_true")
+    options = parser.parse_args()
+    every = sorted(map(module_of, (ROOT / "boundedjobs").rglob("*.py")))
+    files = sorted(f"tests/{path.name}" for path in (ROOT / "tests").glob("test_*.py"))
+    modules = options.modules or (BOUNDED if options.bounded else every)
+    total, right, known = Counter[str](), True, listed()
+    with TemporaryDirectory() as folder:
+        copy_project(Path(folder))
+        runs = Runs(Path(folder))
+        if options.bounded:
+            files = [file for file in files if file in map(own_tests, modules)]
+        tests = [test for file in files for test in runs.measure(file)]
+        for module in modules:
+            figures, is_right = run(Trial(runs, module, tests), known)
+            told(module, figures)
+            total.update(figures)
+            right = right and is_right
+    told("all", total)
+    return 0 if right else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
