@@ -40,6 +40,7 @@ class Mutant(NamedTuple):
     """`Class.method`; empty for what is in none."""
     before: str
     after: str
+    lines: range
     code: str
 
     @property
@@ -58,8 +59,10 @@ def mutants(module: str, source: str) -> Iterator[Mutant]:
             lines, changed = source.splitlines(), code.splitlines()
             for tag, a, b, c, d in SequenceMatcher(None, lines, changed, False).get_opcodes():
                 if tag != "equal":
+                    where = range(a + 1, b + 1)
                     function = function_at(source, a + 1)
-                    yield Mutant(module, function, _text(lines[a:b]), _text(changed[c:d]), code)
+                    texts = _text(lines[a:b]), _text(changed[c:d])
+                    yield Mutant(module, function, *texts, where, code)
                     break
 
 
@@ -97,10 +100,13 @@ def _by(name: str, source: str) -> Iterator[str]:
 
 def _without_a_statement(source: str) -> Iterator[str]:
     """What cosmic-ray has not: a call, an assignment to an attribute, a return, is left out."""
-    lines = source.encode().splitlines(keepends=True)
-    for node in ast.walk(ast.parse(source)):
+    lines, tree = source.encode().splitlines(keepends=True), ast.parse(source)
+    last_of_all = [node.body[-1] for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
+    for node in ast.walk(tree):
         match node:
             case ast.Expr(value=ast.Constant()):  # a docstring
+                continue
+            case ast.Return(value=None | ast.Constant(None)) if node in last_of_all:
                 continue
             case ast.Expr() | ast.AugAssign() | ast.Delete() | ast.Raise() | ast.Return():
                 pass

@@ -13,7 +13,7 @@ import shutil
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -38,12 +38,24 @@ class Test(NamedTuple):
 
 
 class Watch:
-    """A plugin: notes which test runs, how long it takes, and which lines it runs."""
+    """A plugin: notes which test runs, how long it takes, and which lines; and bounds that."""
 
-    def __init__(self, note: Path, measured: coverage.Coverage | None = None) -> None:
+    def __init__(
+        self,
+        note: Path,
+        *,
+        measured: coverage.Coverage | None = None,
+        bounds: Mapping[str, float] | None = None,
+    ) -> None:
         self.note = note
         self.measured = measured
+        self.bounds = bounds or {}
         self.seconds: dict[str, float] = {}
+
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        for item in items:
+            if item.nodeid in self.bounds:
+                item.add_marker(pytest.mark.timeout(self.bounds[item.nodeid]), append=False)
 
     def pytest_runtest_logstart(self, nodeid: str) -> None:
         self.note.write_text(nodeid)
@@ -68,25 +80,32 @@ class Runs:
         self.folder = folder
         self.note, self.output = folder / "note", folder / "output"
 
-    def passes(self, tests: Iterable[Test], *, hangs: float, writes: bool = False) -> bool:
-        """Whether all pass; one that takes `hangs` times as long as the slowest, and so many seconds
-        more, does not.
-        """
-        ids, seconds = zip(*((test.id, test.seconds) for test in tests), strict=True)
-        each = hangs * (1 + max(seconds))
+    def collect(self, files: Iterable[str]) -> None:
+        """Have all compiled and rewritten once, for all runs that follow."""
+        arguments = ["--collect-only", *files]
+        if self._fork(lambda: pytest.main([*ALWAYS, *arguments]), 300) != 0:
+            raise SystemExit(self.output.read_text())
+
+    def passes(self, tests: Iterable[Test], *, hangs: float) -> bool:
+        """Whether all pass; one that takes `hangs` times as long as it should, and 3 s more, hangs."""
+        bounds = {test.id: 3 + hangs * test.seconds for test in tests}
 
         def run() -> int:
-            # What pytest has rewritten is kept for the next run; of a mutant nothing is.
-            sys.dont_write_bytecode = not writes
-            os.environ["PYTHONDONTWRITEBYTECODE"] = "" if writes else "1"
-            return pytest.main([*ALWAYS, "-x", f"--timeout={each}", *ids], [Watch(self.note)])
+            sys.dont_write_bytecode = True  # of a mutant
+            os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
+            return pytest.main([*ALWAYS, "-x", *bounds], [Watch(self.note, bounds=bounds)])
 
-        return self._fork(run, 60 + hangs * sum(seconds)) == 0
+        return self._fork(run, 30 + sum(bounds.values())) == 0
 
     @property
     def last(self) -> str:
         """The test that ran last: that failed, if one has."""
         return self.note.read_text()
+
+    @property
+    def hung(self) -> bool:
+        """Whether it was ended for the time that it took."""
+        return "+ Timeout +" in self.output.read_text(errors="replace")
 
     def measure(self, file: str) -> list[Test]:
         """Which lines the tests of a file run, in this process and in those that they start."""
@@ -95,7 +114,7 @@ class Runs:
             KEPT.mkdir(exist_ok=True)
             made = self.folder / "measured.json"
             if self._fork(lambda: self._measure(file, made), 1_200) != 0:
-                raise SystemExit(f"{file} fails as it is:\n{self.output.read_text()}")
+                raise SystemExit(f"{self.output.read_text()}\n{file} fails as it is")
             shutil.copy(made, kept)
         return [Test(*entry) for entry in json.loads(kept.read_text())]
 
@@ -109,11 +128,12 @@ class Runs:
         data, settings = self.folder / "coverage" / "data", self.folder / "coverage.ini"
         options = {"source_pkgs": "boundedjobs", "parallel": "true", "data_file": str(data)}
         options["context"] = "${PYTEST_CURRENT_TEST-}"
+        options["core"] = "ctrace"  # the one that knows contexts on every Python
         lines = [f"{key} = {value}" for key, value in options.items()]
         settings.write_text("\n".join(["[run]", *lines, ""]))
         os.environ["COVERAGE_PROCESS_START"] = str(settings)  # for processes that tests start
         measured = coverage.Coverage(config_file=str(settings))
-        watch = Watch(self.note, measured)
+        watch = Watch(self.note, measured=measured)
         with measured.collect():
             code = pytest.main([*ALWAYS, file], [watch])
         measured.save()
@@ -154,6 +174,9 @@ class Runs:
 
     def _be_a_fresh_process(self) -> None:
         os.setsid()
+        sys.dont_write_bytecode = False
+        # What a shell starts in the background ignores it, and the tests have need of it.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         os.chdir(self.folder)
         sys.path[:0] = [str(self.folder)]
         os.environ["PYTHONPATH"] = str(self.folder)
