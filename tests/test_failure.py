@@ -613,6 +613,11 @@ def test_a_result_that_answers_no_question_does_not_hang_the_job(made: type) -> 
         assert runner.submit(int, "7").result(TIMEOUT) == 7
 
 
+def test_a_result_whose_type_answers_no_question_is_a_plain_result() -> None:
+    with BoundedRunner(1, drain_timeout=1) as runner:
+        assert isinstance(runner.submit(lambda: OddResult()).result(TIMEOUT), OddResult)
+
+
 def test_capture_never_raises_even_when_nothing_works(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: object, **__: object) -> NoReturn:
         raise SystemExit("from the formatter")

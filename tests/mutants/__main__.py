@@ -15,6 +15,8 @@ import json
 import sys
 import tomllib
 from collections import Counter
+from collections.abc import Iterator
+from itertools import accumulate, islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -25,10 +27,10 @@ SURVIVORS = Path(__file__).with_name("survivors.toml")
 BOUNDED = ["_admission", "_status"]
 """The modules that CI tries."""
 
-FIRST = 10
-"""The tests that are tried first: whoever killed the last mutant of that function is among them."""
-BUDGET = 15.0
-"""Seconds that the tests of one mutant take in all, as they are: the quickest that run it."""
+BATCHES = [0.5, 15.0]
+"""Seconds that the tests take in all, as they are, that are tried first; then those that are tried
+with a mutant which is known to survive. With any other, all are.
+"""
 HANGS = 6.0
 """How many times as long as it should a test may take: then it hangs, which counts as found."""
 
@@ -45,45 +47,48 @@ class Trial:
         self.tests = [test for test in tests if module in test.lines]
         self.killers: dict[str, set[str]] = {}
 
-    def tests_of(self, function: str, lines: range) -> list[Test]:
-        """Those that run one of the lines; else one of the function; else one of the module.
+    def tests_of(self, function: str, lines: range) -> Iterator[list[Test]]:
+        """Batches of those that run one of the lines; else of the function; else of the module.
 
-        Those that have killed another of that function are first, then those of the module's own.
+        First those that have killed another of that function, then the module's own; the quickest
+        first.
         """
         inside = self.functions.get(function, range(0))
-        chosen = next(
-            filter(None, map(self._that_run, (lines if inside else inside, inside))), None
+        chosen = self._that_run(lines if inside else inside) or self._that_run(inside) or self.tests
+        killers, own = self.killers.get(function, set()), own_tests(self.module)
+        left = sorted(
+            chosen, key=lambda t: (t.id not in killers, not t.id.startswith(own), t.seconds)
         )
-        first, own = self.killers.get(function, set()), own_tests(self.module)
-        found, left = list[Test](), BUDGET
-        for test in sorted(
-            chosen or self.tests,
-            key=lambda t: (t.id not in first, not t.id.startswith(own), t.seconds),
-        ):
-            if test.seconds < BUDGET / 5 and test.seconds < left:
-                left -= test.seconds
-                found.append(test)
-        return found
+        for most in BATCHES:
+            ends = accumulate(test.seconds for test in left)
+            count = max(1, sum(end < most for end in ends))
+            if left:
+                yield left[:count]
+            del left[:count]
+        if left:
+            yield left
 
     def _that_run(self, lines: range) -> list[Test]:
         return [test for test in self.tests if not {*lines}.isdisjoint(test.lines[self.module])]
 
     def check(self) -> None:
         """Without a mutant, the tests that are tried first pass."""
-        chosen = [self.tests_of(name, lines) for name, lines in self.functions.items()]
-        tests = {t.id: t for some in [self.tests, *chosen] for t in some[:FIRST]}.values()
+        chosen = [
+            next(self.tests_of(*each), []) for each in [("", range(0)), *self.functions.items()]
+        ]
+        tests = {test.id: test for some in chosen for test in some}.values()
         if not tests or not self.runs.passes(tests, hangs=60):
             raise SystemExit(f"{self.runs.output.read_text()}\n{self.module}: not without a mutant")
 
-    def survives(self, mutant: Mutant) -> bool:
-        """Whether no test fails with it."""
-        tests = self.tests_of(mutant.function, mutant.lines)
+    def survives(self, mutant: Mutant, *, is_known: bool) -> bool:
+        """Whether no test fails with it; not all are tried if it is known to."""
+        batches = self.tests_of(mutant.function, mutant.lines)
         try:
             self.path.write_text(mutant.code, encoding="utf-8")
             for cached in self.path.parent.glob(f"__pycache__/{self.path.stem}.*"):
                 cached.unlink()
-            for some in (tests[:FIRST], tests[FIRST:]):
-                if some and not self.runs.passes(some, hangs=HANGS):
+            for some in islice(batches, len(BATCHES) if is_known else None):
+                if not self.runs.passes(some, hangs=HANGS):
                     self.killers.setdefault(mutant.function, set()).add(self.runs.last)
                     return False
         finally:
@@ -120,7 +125,7 @@ def run(trial: Trial, known: Counter[Key]) -> tuple[Counter[str], bool]:
     if every:
         trial.check()
     for mutant in every:
-        if not trial.survives(mutant):
+        if not trial.survives(mutant, is_known=bool(left[mutant.key])):
             figures["killed"] += 1
             figures["of them hung"] += trial.runs.hung
         elif left[mutant.key]:

@@ -129,10 +129,14 @@ class Runs:
         options = {"source_pkgs": "boundedjobs", "parallel": "true", "data_file": str(data)}
         options["context"] = "${PYTEST_CURRENT_TEST-}"
         options["core"] = "ctrace"  # the one that knows contexts on every Python
+        options["patch"] = (
+            "fork, _exit"  # of the processes that a test starts, and those that these do
+        )
         lines = [f"{key} = {value}" for key, value in options.items()]
         settings.write_text("\n".join(["[run]", *lines, ""]))
         os.environ["COVERAGE_PROCESS_START"] = str(settings)  # for processes that tests start
         measured = coverage.Coverage(config_file=str(settings))
+        measured.set_option("run:patch", [])  # a fork of this very process may hang in it
         watch = Watch(self.note, measured=measured)
         with measured.collect():
             code = pytest.main([*ALWAYS, file], [watch])
