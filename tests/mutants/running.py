@@ -129,9 +129,8 @@ class Runs:
         options = {"source_pkgs": "boundedjobs", "parallel": "true", "data_file": str(data)}
         options["context"] = "${PYTEST_CURRENT_TEST-}"
         options["core"] = "ctrace"  # the one that knows contexts on every Python
-        options["patch"] = (
-            "fork, _exit"  # of the processes that a test starts, and those that these do
-        )
+        if file == "tests/test_fork.py":  # in others, workers of multiprocessing hang with it
+            options["patch"] = "fork, _exit"
         lines = [f"{key} = {value}" for key, value in options.items()]
         settings.write_text("\n".join(["[run]", *lines, ""]))
         os.environ["COVERAGE_PROCESS_START"] = str(settings)  # for processes that tests start
