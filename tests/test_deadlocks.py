@@ -536,6 +536,15 @@ def test_a_body_that_blocks_the_loop_for_a_job_that_needs_it_is_told_so() -> Non
     assert str(outcome) == on_loop("result()", "inner")
 
 
+def test_a_coroutine_that_blocks_the_only_slot_for_a_sync_job_is_told_of_the_slot() -> None:
+    async def outer() -> object:
+        return wait_for(runner.wrap(len, name="inner")("abc"))
+
+    with open_runner(1) as runner:
+        outcome = runner.wrap(outer, name="outer")().result(TIMEOUT)
+    assert str(outcome) == knot("inner", "'outer' waits for 'inner'", limit=1)
+
+
 # What is not refused.
 
 
