@@ -164,9 +164,12 @@ def test_a_job_whose_report_is_still_to_be_heard_as_it_ends_is_counted_once() ->
         assert totals(seen) == {"succeeded": 1}
 
 
-def test_it_sums_up_what_ended_jobs_have_waited_and_run(clock: FakeClock) -> None:
+@pytest.mark.parametrize("hears", [None, Heard()], ids=["nobody", "sync"])
+def test_it_sums_up_what_ended_jobs_have_waited_and_run(
+    clock: FakeClock, hears: Heard | None
+) -> None:
     gate, second = Gate(), Gate()
-    with BoundedRunner(1, on_status=Heard()) as runner:
+    with BoundedRunner(1, on_status=hears) as runner:
         first = runner.submit(gate)
         gate.wait_for()
         following = runner.submit(second)
