@@ -1221,3 +1221,31 @@ def let_go_of_at_call(number: int) -> str:
         if closing.ident is not None:
             closing.join(TIMEOUT)
         runner.shutdown()
+
+
+def test_an_async_job_that_is_let_go_of_while_running_is_heard_gives_its_slot_back() -> None:
+    hearing = AsyncGate()
+
+    async def listener(event: JobEvent) -> None:
+        if event.status is JobStatus.RUNNING:
+            await hearing()
+
+    async def body() -> None:
+        raise AssertionError("it has begun")
+
+    runner = BoundedRunner(1, on_status=listener)
+    job = runner.submit(body)
+    hearing.wait_for()
+    closing = threading.Thread(target=runner.shutdown, kwargs={"timeout": 0})
+    closing.start()
+    pause, began = threading.Event(), time.monotonic()
+    while job.status is not JobStatus.INTERRUPTED:
+        assert time.monotonic() < began + TIMEOUT
+        pause.wait(0.001)
+    hearing.open()
+    with pytest.raises(JobInterrupted, match=LET_GO):
+        job.result(TIMEOUT)
+    while runner.snapshot().running:
+        assert time.monotonic() < began + TIMEOUT, "the slot is lost"
+        pause.wait(0.001)
+    closing.join(TIMEOUT)
