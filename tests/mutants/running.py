@@ -55,7 +55,9 @@ class Watch:
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         for item in items:
             if item.nodeid in self.bounds:
-                item.add_marker(pytest.mark.timeout(self.bounds[item.nodeid]), append=False)
+                # A fixture that others share takes what it takes.
+                bound = pytest.mark.timeout(self.bounds[item.nodeid], func_only=True)
+                item.add_marker(bound, append=False)
 
     def pytest_runtest_logstart(self, nodeid: str) -> None:
         self.note.write_text(nodeid)
@@ -95,7 +97,7 @@ class Runs:
             os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
             return pytest.main([*ALWAYS, "-x", *bounds], [Watch(self.note, bounds=bounds)])
 
-        return self._fork(run, 30 + sum(bounds.values())) == 0
+        return self._fork(run, 60 + sum(bounds.values())) == 0
 
     @property
     def last(self) -> str:
