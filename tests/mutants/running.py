@@ -13,7 +13,7 @@ import shutil
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -25,6 +25,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 KEPT = ROOT / ".mutants"
 """Which test runs which line, by test file; made anew when that file or the package changes."""
+ENDED = -signal.SIGKILL
 ALWAYS = ["-q", "-p", "no:cacheprovider", "-p", "no:xdist", "--hypothesis-seed=0"]
 ALWAYS += ["-W", "ignore:Module already imported:pytest.PytestAssertRewriteWarning"]
 
@@ -81,6 +82,7 @@ class Runs:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.note, self.output = folder / "note", folder / "output"
+        self.hung = False  # and not failed: the last run
 
     def collect(self, files: Iterable[str]) -> None:
         """Have all compiled and rewritten once, for all runs that follow."""
@@ -88,7 +90,7 @@ class Runs:
         if self._fork(lambda: pytest.main([*ALWAYS, *arguments]), 300) != 0:
             raise SystemExit(self.output.read_text())
 
-    def passes(self, tests: Iterable[Test], *, hangs: float) -> bool:
+    def passes(self, tests: Collection[Test], *, hangs: float) -> bool:
         """Whether all pass; one that takes `hangs` times as long as it should, and 3 s more, hangs."""
         bounds = {test.id: 3 + hangs * test.seconds for test in tests}
 
@@ -97,17 +99,15 @@ class Runs:
             os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
             return pytest.main([*ALWAYS, "-x", *bounds], [Watch(self.note, bounds=bounds)])
 
-        return self._fork(run, 60 + sum(bounds.values())) == 0
+        # A fixture that hangs is in none of the bounds.
+        code = self._fork(run, 60 + hangs * sum(test.seconds for test in tests))
+        self.hung = code == ENDED or "+ Timeout +" in self.output.read_text(errors="replace")
+        return code == 0
 
     @property
     def last(self) -> str:
         """The test that ran last: that failed, if one has."""
         return self.note.read_text()
-
-    @property
-    def hung(self) -> bool:
-        """Whether it was ended for the time that it took."""
-        return "+ Timeout +" in self.output.read_text(errors="replace")
 
     def measure(self, file: str) -> list[Test]:
         """Which lines the tests of a file run, in this process and in those that they start."""
@@ -175,7 +175,7 @@ class Runs:
             with suppress(ProcessLookupError):
                 os.killpg(child, signal.SIGKILL)
             status = os.waitpid(child, 0)[1]
-        return os.waitstatus_to_exitcode(status) if ended else -1
+        return os.waitstatus_to_exitcode(status) if ended else ENDED
 
     def _be_a_fresh_process(self) -> None:
         os.setsid()
