@@ -278,6 +278,51 @@ def test_what_was_accepted_before_closing_still_runs() -> None:
     assert admission.remove(0) == [1]
 
 
+def paused(limit: int, max_pending: int | None, items: int) -> Admission[int]:
+    """`limit` run, and no slot is handed on."""
+    admission = filled(limit, max_pending, items)
+    assert admission.limit == limit
+    admission.slots = 0
+    return admission
+
+
+def resumed(admission: Admission[int]) -> list[int]:
+    """Who starts when it goes on."""
+    admission.slots = admission.limit
+    return admission.start()
+
+
+def test_who_was_held_back_has_no_slot_and_is_first_to_get_one_again() -> None:
+    admission = paused(1, None, 3)
+    admission.hold_back(0)
+    assert list(admission.running) == []
+    assert resumed(admission) == [0]
+
+
+def test_those_who_were_held_back_go_on_in_the_order_in_which_they_were() -> None:
+    admission = paused(3, None, 5)
+    for item in (1, 2, 0):
+        admission.hold_back(item)
+    assert list(admission.pending) == [1, 2, 0, 3, 4]
+
+
+def test_where_starts_are_spaced_each_holds_back_the_next() -> None:
+    admission = paused(3, None, 5)
+    for item in (0, 1, 2):
+        admission.remove(item)
+    admission.spaced = True
+    assert resumed(admission) == [3]
+    assert admission.start() == []
+    admission.held = False
+    assert admission.start() == [4]
+
+
+def test_more_than_there_are_slots_take_no_room_from_those_who_wait() -> None:
+    admission = paused(2, 2, 3)
+    assert admission.submit(3, may_wait=False) is Verdict.ACCEPTED
+    assert admission.submit(4, may_wait=False) is Verdict.FULL
+
+
 class Interrupted(OrderedDict[int, None]):
     """Raises once, as Ctrl-C may, in the midst of a change of place: before or after a step."""
 

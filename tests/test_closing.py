@@ -10,6 +10,7 @@ import logging
 import math
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -1166,3 +1167,85 @@ def test_a_body_whose_listener_hangs_before_its_first_line_is_let_go_of_with_its
 
     asyncio.run(main())
     assert ran == []
+
+
+def test_a_job_that_is_let_go_of_just_before_its_body_begins_gives_its_slot_back() -> None:
+    """It is RUNNING, and all have heard so; the end is told by another thread, that of the closing."""
+    outcomes = [let_go_of_at_call(number) for number in range(1, 12)]
+    assert "gave it back" in outcomes
+
+
+def let_go_of_at_call(number: int) -> str:
+    """Close at the `number`-th call or return of the worker when it has heard RUNNING."""
+    worker: list[threading.Thread] = []
+    went_on, hearing, left = threading.Event(), Gate(), itertools.count(number, -1)
+
+    def listener(event: JobEvent) -> None:
+        if event.status is JobStatus.RUNNING:
+            worker.append(threading.current_thread())
+            sys.setprofile(at_call)
+        elif event.status is JobStatus.INTERRUPTED and threading.current_thread() not in worker:
+            went_on.set()
+            hearing()
+
+    def at_call(_frame: object, event: str, _arg: object) -> None:
+        if event in ("call", "return") and next(left) == 1:
+            sys.setprofile(None)
+            closing.start()
+            assert went_on.wait(TIMEOUT)
+
+    def close() -> None:
+        runner.shutdown(timeout=0)
+        went_on.set()
+
+    def body() -> None:
+        sys.setprofile(None)
+        begun.append(True)
+        went_on.set()
+
+    begun: list[bool] = []
+    closing = threading.Thread(target=close)
+    runner = BoundedRunner(1, on_status=listener)
+    job = runner.submit(body)
+    try:
+        assert went_on.wait(TIMEOUT)
+        if job.done() or begun:
+            return "it had begun, or was told by its own thread"
+        began = time.monotonic()
+        while runner.snapshot().overdue:
+            assert time.monotonic() < began + TIMEOUT, "the slot is lost"
+            went_on.wait(0.001)
+        return "gave it back"
+    finally:
+        hearing.open()
+        if closing.ident is not None:
+            closing.join(TIMEOUT)
+        runner.shutdown()
+
+
+def test_an_async_job_that_is_let_go_of_while_running_is_heard_gives_its_slot_back() -> None:
+    hearing = AsyncGate()
+
+    async def listener(event: JobEvent) -> None:
+        if event.status is JobStatus.RUNNING:
+            await hearing()
+
+    async def body() -> None:
+        raise AssertionError("it has begun")
+
+    runner = BoundedRunner(1, on_status=listener)
+    job = runner.submit(body)
+    hearing.wait_for()
+    closing = threading.Thread(target=runner.shutdown, kwargs={"timeout": 0})
+    closing.start()
+    pause, began = threading.Event(), time.monotonic()
+    while job.status is not JobStatus.INTERRUPTED:
+        assert time.monotonic() < began + TIMEOUT
+        pause.wait(0.001)
+    hearing.open()
+    with pytest.raises(JobInterrupted, match=LET_GO):
+        job.result(TIMEOUT)
+    while runner.snapshot().running:
+        assert time.monotonic() < began + TIMEOUT, "the slot is lost"
+        pause.wait(0.001)
+    closing.join(TIMEOUT)

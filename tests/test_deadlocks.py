@@ -536,6 +536,15 @@ def test_a_body_that_blocks_the_loop_for_a_job_that_needs_it_is_told_so() -> Non
     assert str(outcome) == on_loop("result()", "inner")
 
 
+def test_a_coroutine_that_blocks_the_only_slot_for_a_sync_job_is_told_of_the_slot() -> None:
+    async def outer() -> object:
+        return wait_for(runner.wrap(len, name="inner")("abc"))
+
+    with open_runner(1) as runner:
+        outcome = runner.wrap(outer, name="outer")().result(TIMEOUT)
+    assert str(outcome) == knot("inner", "'outer' waits for 'inner'", limit=1)
+
+
 # What is not refused.
 
 
@@ -601,6 +610,32 @@ def test_waiting_for_running_jobs_is_fine_though_every_slot_is_taken() -> None:
         job = runner.submit(outer)
         gate.open()
         assert job.result(TIMEOUT) == "done"
+
+
+def test_waiting_for_a_job_that_has_its_slot_is_fine_though_no_other_would_get_one() -> None:
+    """The limit was set lower: there is no free slot, but this one has its own, and begins later."""
+    holding, waiting = Gate(), Gate()
+
+    async def hold_the_loop() -> None:
+        holding()
+
+    async def inner() -> str:
+        return "begun"
+
+    def outer() -> object:
+        waiting()
+        return wait_for(has_its_slot, holding.open)
+
+    with open_runner(3) as runner:
+        runner.submit(hold_the_loop)
+        holding.wait_for()
+        has_its_slot = runner.submit(inner)
+        waiting_for_it = runner.submit(outer)
+        waiting.wait_for()
+        runner.limit = 1
+        waiting.open()
+        assert waiting_for_it.result(TIMEOUT) == "begun"
+    assert has_its_slot.done()
 
 
 def test_a_chain_of_waits_that_ends_in_work_is_fine() -> None:

@@ -190,6 +190,17 @@ def test_a_job_that_never_ran_has_waited_to_its_end() -> None:
         gate.open()
 
 
+def test_the_event_of_an_end_without_a_start_has_waited_as_long_as_the_job() -> None:
+    heard, gate = Heard(), Gate()
+    with BoundedRunner(1, on_status=heard) as runner:
+        runner.submit(gate)
+        job = runner.submit(int)
+        job.cancel()
+        gate.open()
+    _, cancelled = [e for e in heard.events if e.job_id == job.id]
+    assert cancelled.waited == job.waited
+
+
 def test_a_job_that_runs_has_run_until_now() -> None:
     gate = Gate()
     with BoundedRunner(1) as runner:

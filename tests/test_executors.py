@@ -661,6 +661,14 @@ def test_a_job_fails_at_its_deadline_and_keeps_its_slot_until_the_body_has_retur
     assert any("what its body returns now" in each for each in messages(caplog, logging.WARNING))
 
 
+def test_a_body_that_asks_is_stopped_when_its_time_is_up(pool: Executor, begun: Begun) -> None:
+    with BoundedRunner(1, executor=pool, on_progress=begun) as runner:
+        job = runner.wrap(elsewhere.until_stopped, timeout=1)()
+        begun.pid()
+        assert isinstance(job.exception(PATIENCE), JobTimeout)
+        assert runner.submit(elsewhere.add, 1).result(PATIENCE) == 1
+
+
 def test_stack_says_that_the_executor_is_being_made(caplog: pytest.LogCaptureFixture) -> None:
     is_made, go_on = threading.Event(), threading.Event()
 

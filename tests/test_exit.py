@@ -403,6 +403,24 @@ def test_a_body_of_any_lane_that_hangs_is_interrupted_at_exit(
     assert child.lines[-1] == "interrupted"
 
 
+def test_a_listener_that_hangs_when_a_time_is_up_does_not_hold_the_process(
+    children: Children,
+) -> None:
+    child = children("""
+        told = threading.Event()
+        def listener(event):
+            if event.status == "failed":
+                told.set()
+                threading.Event().wait()
+        runner = BoundedRunner(1, on_status=listener, timeout=0.05, drain_timeout=0.2)
+        runner.submit(hang)
+        assert told.wait(10)
+        """)
+    child.expect("hangs")
+    assert child.end() == 0
+    assert child.seconds < 4
+
+
 def test_a_coroutine_that_blocks_its_loop_does_not_hold_the_process(children: Children) -> None:
     child = children("""
         async def body():

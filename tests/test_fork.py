@@ -16,7 +16,7 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system doe
 
 PRELUDE = """
 import asyncio, concurrent.futures, gc, logging, multiprocessing, os, signal, sys, threading
-import traceback, warnings
+import traceback, warnings, weakref
 from boundedjobs import BoundedRunner, JobInterrupted, JobStatus, RunnerClosed, current_job
 
 warnings.simplefilter("ignore", DeprecationWarning)  # fork() where there are threads
@@ -154,6 +154,46 @@ def test_in_the_child_the_parents_jobs_are_interrupted() -> None:
         go.set()
         for job in jobs:
             job.result(10)
+        """)
+
+
+def test_in_the_child_the_parents_jobs_wait_and_run_no_longer() -> None:
+    run("""
+        runner = BoundedRunner(1)
+        ran, waited = runner.submit(held), runner.submit(held)
+        until_started(1)
+
+        def in_child():
+            assert 0 < ran.ran == ran.ran
+            assert 0 < waited.waited == waited.waited
+
+        fork(in_child)
+        go.set()
+        """)
+
+
+def test_in_the_child_the_parents_jobs_hold_no_callable() -> None:
+    run("""
+        class Body:
+            def __call__(self):
+                return "run in the parent"
+
+        runner = BoundedRunner(1)
+        runner.submit(held)
+        until_started(1)
+        job = runner.submit(Body())
+        (body,) = [each for each in gc.get_objects() if isinstance(each, Body)]
+        alive = weakref.ref(body)
+        del body
+
+        def in_child():
+            assert job.done()
+            assert alive() is None
+
+        assert alive() is not None
+        fork(in_child)
+        go.set()
+        assert job.result(10) == "run in the parent"
         """)
 
 

@@ -1356,3 +1356,20 @@ def test_asyncio_s_own_helpers_take_jobs() -> None:
             assert await asyncio.wait_for(jobs[0], TIMEOUT) == 0
 
     asyncio.run(main())
+
+
+def test_a_job_is_done_when_those_are_told_who_wait_as_concurrent_futures_has_it() -> None:
+    done: list[bool] = []
+
+    class Waiter:
+        def add_result(self, job: Any) -> None:
+            done.append(job.done())
+
+    gate = Gate()
+    with BoundedRunner(1) as runner:
+        job: Any = runner.submit(gate)
+        with job._condition:
+            job._waiters.append(Waiter())
+        gate.open()
+        job.result(TIMEOUT)
+    assert done == [True]

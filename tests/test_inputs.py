@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import math
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -334,6 +335,8 @@ def test_the_values_at_the_edge_of_a_rule_are_taken() -> None:
         {"drain_timeout": 0},
         {"drain_timeout": math.inf},
         {"drain_timeout": 0.001},
+        {"stagger": threading.TIMEOUT_MAX},
+        {"timeout": threading.TIMEOUT_MAX},
         {"on_status": []},
         {"on_status": (print, print)},
         {"on_status": iter([print])},

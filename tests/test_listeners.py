@@ -849,6 +849,19 @@ def test_a_lambda_that_returns_a_coroutine_is_awaited() -> None:
     assert seen == [["pending", "running"]]
 
 
+def test_lambdas_that_return_coroutines_are_awaited_in_their_order() -> None:
+    order: list[str] = []
+
+    async def hear(name: str) -> None:
+        order.append(name)
+
+    listeners: list[Any] = [lambda _: hear("first"), lambda _: hear("second")]
+    with BoundedRunner(1, on_status=listeners) as runner:
+        runner.submit(nothing).result(TIMEOUT)
+        assert runner.listener_errors == 0
+    assert order == ["first", "second"] * 3
+
+
 @pytest.mark.parametrize(
     "make",
     [

@@ -138,6 +138,32 @@ def test_whoever_finds_a_free_slot_does_not_count_as_waiting() -> None:
     assert other.status is JobStatus.SUCCEEDED
 
 
+def test_what_runs_on_while_paused_is_counted_as_running() -> None:
+    gate = Gate()
+    with BoundedRunner(1, max_pending=1) as runner:
+        fill(runner, gate)
+        runner.pause()
+        runner.submit(gate)
+        error = refused(runner)
+        gate.open()
+    assert (error.running, error.pending) == (1, 1)
+
+
+def test_a_job_whose_pending_is_being_heard_waits_where_every_slot_is_taken() -> None:
+    errors: list[RunnerFull] = []
+
+    def listener(event: JobEvent) -> None:
+        if event.name == "arrives" and event.status is JobStatus.PENDING:
+            errors.append(refused(runner))
+
+    gate = Gate()
+    with BoundedRunner(1, max_pending=1, on_status=listener) as runner:
+        fill(runner, gate)
+        runner.wrap(int, name="arrives")()
+        gate.open()
+    assert [(e.running, e.pending) for e in errors] == [(1, 1)]
+
+
 def test_a_job_whose_pending_is_being_heard_takes_room_already() -> None:
     errors: list[RunnerFull] = []
 

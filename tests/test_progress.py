@@ -7,6 +7,7 @@ import dataclasses
 import itertools
 import math
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from decimal import Decimal
@@ -350,6 +351,31 @@ def test_a_job_ends_when_what_it_reported_last_has_been_heard() -> None:
         gate.open()
         for each in job:
             each.result(TIMEOUT)
+
+
+def test_a_job_whose_progress_another_thread_tells_has_ended_when_that_is_heard() -> None:
+    """Also where nobody listens to its statuses."""
+    done: list[bool] = []
+    gate = Gate()
+
+    def listen(_event: JobEvent) -> None:
+        gate()
+        done.append(job.done())
+
+    def body() -> None:
+        report = copy_context().run
+        threading.Thread(target=report, args=(current_job().report, 0.5)).start()
+        gate.wait_for()
+
+    with BoundedRunner(1, on_progress=listen) as runner:
+        job = runner.submit(body)
+        pause, began = threading.Event(), time.monotonic()
+        while job.status is not JobStatus.SUCCEEDED:
+            assert time.monotonic() < began + TIMEOUT
+            pause.wait(0.001)
+        gate.open()
+        job.result(TIMEOUT)
+    assert done == [False]
 
 
 @pytest.mark.parametrize("hears", ["progress alone", "status, too"])

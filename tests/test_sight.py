@@ -164,21 +164,32 @@ def test_a_job_whose_report_is_still_to_be_heard_as_it_ends_is_counted_once() ->
         assert totals(seen) == {"succeeded": 1}
 
 
-def test_it_sums_up_what_ended_jobs_have_waited_and_run(clock: FakeClock) -> None:
+@pytest.mark.parametrize("outcome", [7, ValueError("the point")], ids=["succeed", "fail"])
+@pytest.mark.parametrize("hears", [None, Heard()], ids=["nobody", "sync"])
+def test_it_sums_up_what_ended_jobs_have_waited_and_run(
+    clock: FakeClock, hears: Heard | None, outcome: int | Exception
+) -> None:
     gate, second = Gate(), Gate()
-    with BoundedRunner(1, on_status=Heard()) as runner:
-        first = runner.submit(gate)
+
+    def body(gate: Gate) -> int:
+        gate()
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    with BoundedRunner(1, on_status=hears) as runner:
+        first = runner.submit(body, gate)
         gate.wait_for()
-        following = runner.submit(second)
+        following = runner.submit(body, second)
         refused = runner.submit(nothing)
         clock.advance(5)
         assert refused.cancel()  # it has never started
         gate.open()
-        first.result(TIMEOUT)
+        first.exception(TIMEOUT)
         second.wait_for()
         clock.advance(2)
         second.open()
-        following.result(TIMEOUT)
+        following.exception(TIMEOUT)
         seen = runner.snapshot()
     assert (seen.waited, seen.ran) == (5.0, 7.0)
 

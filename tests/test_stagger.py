@@ -280,9 +280,33 @@ def test_what_waits_for_its_time_runs_though_nobody_refers_to_the_runner(
     assert ran.wait(TIMEOUT)
 
 
+def test_where_no_timer_can_be_started_jobs_start_though_none_ends(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    start_no_timer(monkeypatch)
+    first, second = Gate(), Gate()
+    with BoundedRunner(2, stagger=1000) as runner:
+        job = runner.submit(first)
+        runner.submit(second)
+        second.wait_for()
+        assert job.running()
+        first.open()
+        second.open()
+
+
 def test_where_no_timer_can_be_started_jobs_start_all_the_same(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    start_no_timer(monkeypatch)
+    with BoundedRunner(2, stagger=1000) as runner:
+        jobs = [runner.submit(nothing) for _ in range(4)]
+        for job in jobs:
+            job.result(TIMEOUT)
+    errors = {r.getMessage() for r in caplog.records if r.levelno == logging.ERROR}
+    assert any(e.endswith("can't start new thread") for e in errors)
+
+
+def start_no_timer(monkeypatch: pytest.MonkeyPatch) -> None:
     start = threading.Thread.start
 
     def refuse(thread: threading.Thread) -> None:
@@ -291,9 +315,3 @@ def test_where_no_timer_can_be_started_jobs_start_all_the_same(
         start(thread)
 
     monkeypatch.setattr(threading.Thread, "start", refuse)
-    with BoundedRunner(2, stagger=1000) as runner:
-        jobs = [runner.submit(nothing) for _ in range(4)]
-        for job in jobs:
-            job.result(TIMEOUT)
-    errors = {r.getMessage() for r in caplog.records if r.levelno == logging.ERROR}
-    assert any(e.endswith("can't start new thread") for e in errors)
