@@ -24,7 +24,7 @@ PATIENCE = 5.0
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if item.get_closest_marker("proof"):
+        if item.get_closest_marker("proof") and not item.get_closest_marker("timeout"):
             item.add_marker(pytest.mark.timeout(600))  # it may take minutes
 
 

@@ -26,7 +26,7 @@ distributed = pytest.importorskip("distributed")
 ROOT = Path(__file__).parents[1]
 
 pytestmark = [
-    pytest.mark.slow,
+    pytest.mark.proof,  # a cluster takes longer to be there than all that is done with it
     pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the bodies wait at named pipes"),
     pytest.mark.timeout(180),
 ]

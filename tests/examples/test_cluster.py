@@ -29,7 +29,7 @@ GATED_CLUSTER = Path(__file__).with_name("gated_cluster.py")
 PATIENCE = 60.0
 """Seconds that a cluster may take to be there, or to be gone."""
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.proof, pytest.mark.timeout(240)]
 
 Start = Callable[..., subprocess.Popen[str]]
 
