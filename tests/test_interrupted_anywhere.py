@@ -795,6 +795,9 @@ def test_iterating_over_as_completed(sweep: Sweep, is_heard: bool, max_pending: 
 def test_iterating_over_as_completed_on_a_loop(
     sweep: Sweep, is_heard: bool, max_pending: int | None
 ) -> None:
+    if sweep.interrupt is EndOfAwaits and sys.version_info < (3, 12) and sys.gettrace():
+        pytest.skip("beside a tracer, 3.11 comes to the end of a stack of awaits far too early")
+
     def prepare() -> tuple[World, Callable[[], object]]:
         world = iterating(is_heard, max_pending)
         if sweep.interrupt is EndOfAwaits:

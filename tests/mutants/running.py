@@ -133,6 +133,7 @@ class Runs:
         options["core"] = "ctrace"  # the one that knows contexts on every Python
         if file == "tests/test_fork.py":  # in others, workers of multiprocessing hang with it
             options["patch"] = "fork, _exit"
+        os.environ.pop("COVERAGE_FILE", None)  # it would go before `data_file`
         lines = [f"{key} = {value}" for key, value in options.items()]
         settings.write_text("\n".join(["[run]", *lines, ""]))
         os.environ["COVERAGE_PROCESS_START"] = str(settings)  # for processes that tests start
