@@ -104,11 +104,15 @@ class Pool:
         with executor._shutdown_lock:
             executor._executor_manager_thread_wakeup.wakeup()
 
+    def workers(self) -> list[Any]:
+        """The processes that it has, as far as it tells: those of multiprocessing, or alike."""
+        return [*(getattr(self.executor, "_processes", None) or {}).values()]
+
     def kill(self) -> None:
         """End its workers, where an executor has a way to."""
         kill = getattr(self.executor, "kill_workers", None)  # from Python 3.14 on
         if callable(kill):
             attempt(kill)
             return
-        for process in [*(getattr(self.executor, "_processes", None) or {}).values()]:
+        for process in self.workers():
             attempt(process.kill)

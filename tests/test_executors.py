@@ -49,7 +49,7 @@ from boundedjobs import (
 )
 from boundedjobs._line import Line
 from tests import elsewhere
-from tests.elsewhere import PATIENCE, Begun, gate, hold
+from tests.elsewhere import PATIENCE, Begun, gate, hold, hold_on
 from tests.freeing import free, until
 from tests.gates import Heard
 
@@ -518,6 +518,22 @@ def test_the_innocent_are_told_apart_from_the_one_whose_worker_was_killed(
             f"{victims_pid}, had died"
         )
         assert runner.submit(elsewhere.add, 1).result(PATIENCE) == 1
+
+
+def test_a_worker_that_takes_no_notice_holds_up_nobody_when_another_one_has_died(
+    begun: Begun, tmp_path: Path
+) -> None:
+    with BoundedRunner(2, executor=processes(2), on_progress=begun) as runner:
+        innocent = runner.submit(hold_on, gate(tmp_path, "innocent"))
+        its_pid = begun.pid()
+        victim = runner.submit(hold, gate(tmp_path, "victim"))
+        os.kill(begun.pid(), signal.SIGKILL)
+        errors = [victim.exception(PATIENCE), innocent.exception(PATIENCE)]
+        assert [type(error) for error in errors] == [WorkerLost, WorkerLost]
+        assert runner.submit(elsewhere.add, 1).result(PATIENCE) == 1
+    with suppress(ProcessLookupError):
+        while True:  # until it has been waited for by its pool
+            os.kill(its_pid, 0)
 
 
 class ByHand(ThreadPoolExecutor):

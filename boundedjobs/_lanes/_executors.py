@@ -10,6 +10,7 @@ import logging
 from concurrent.futures import Executor
 from itertools import count
 from threading import RLock, Thread, get_ident
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from boundedjobs._callables import Kind, kind_of, shown
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 
     from boundedjobs._job import Job
     from boundedjobs._line import Caller
+
+_GRACE = 2.0
+"""Seconds that workers have to end when another one of a ProcessPoolExecutor has died."""
 
 
 class ExecutorLane:
@@ -136,9 +140,12 @@ class ExecutorLane:
         if isinstance(self._source, Executor):
             return False
         with self.lock:
-            if self._pool is pool:
+            is_mine = self._pool is pool
+            if is_mine:
                 self._pool = None
-        attempt(_let_go, pool.executor)
+        if is_mine and attempt(Daemon(target=_bury, args=(pool,)).start) is not None:
+            pool.kill()
+            attempt(_let_go, pool.executor)
         return True
 
     def dismiss(self, *, may_wait: bool = True) -> None:
@@ -239,3 +246,27 @@ def _shut_down(name: str, pool: Pool) -> None:
 
 def _let_go(executor: Executor) -> None:
     executor.shutdown(wait=False)
+
+
+def _bury(pool: Pool) -> None:
+    """Let go of an executor that is broken, and see to it that its workers end.
+
+    ProcessPoolExecutor asks them to by a SIGTERM, and waits until they have; on some versions
+    (3.12 and 3.13 among them) with its lock held. One that takes no notice is killed: else no job,
+    and no exit, would come past that.
+    """
+    left = {process.sentinel: process for process in pool.workers()}
+    letting_go = Daemon(target=attempt, args=(_let_go, pool.executor))
+    if attempt(letting_go.start) is None:
+        attempt(_wait_for, left)
+    for process in left.values():
+        attempt(process.kill)
+
+
+def _wait_for(left: dict[int, Any]) -> None:
+    from multiprocessing.connection import wait
+
+    end = monotonic() + _GRACE
+    while left and (ended := wait([*left], max(0.0, end - monotonic()))):
+        for sentinel in ended:
+            left.pop(sentinel, None)  # type: ignore[arg-type]  # none but those are waited for
