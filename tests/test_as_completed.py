@@ -1466,6 +1466,33 @@ def test_a_ctrl_c_as_an_item_is_submitted_loses_it_not(function: str) -> None:
         assert sorted(args(jobs)) == ["1", "2", "3"]
 
 
+@pytest.mark.parametrize("function", ["Turn.sleep", "Turn.end"])
+def test_at_the_end_of_a_stack_another_thread_gives_the_turn_back(
+    function: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the sweep over stacks shows; here on a thread of which coverage knows."""
+    threads: list[Thread] = []
+
+    def start(target: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+        threads.append(Thread(target=target, args=arguments))
+        threads[-1].start()
+
+    def end() -> None:
+        raise RecursionError
+
+    monkeypatch.setattr("boundedjobs._completed.start_new_thread", start)
+    gate = Gate()
+    with BoundedRunner(1, max_pending=0) as runner:
+        if function == "Turn.sleep":  # with an item in hand, for which there is no room
+            runner.submit(gate)
+        jobs = runner.as_completed(int, iter("123"))
+        with pytest.raises(RecursionError), when_called(function, end):
+            next(jobs)
+        threads[0].join(TIMEOUT)
+        gate.open()
+        assert sorted(args(jobs)) == ["1", "2", "3"]
+
+
 @pytest.mark.parametrize("function", ["Core.refusal", "Flight.end", "Core.refuse"])
 def test_a_ctrl_c_as_an_item_is_refused_leaves_the_refusal(function: str) -> None:
     runner = BoundedRunner(1)

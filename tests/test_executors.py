@@ -536,6 +536,24 @@ def test_a_worker_that_takes_no_notice_holds_up_nobody_when_another_one_has_died
             os.kill(its_pid, 0)
 
 
+def test_without_more_threads_the_workers_of_a_broken_executor_are_killed_at_once(
+    begun: Begun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class NoMore(threading.Thread):
+        def start(self) -> None:
+            raise RuntimeError("can't start new thread")
+
+    with BoundedRunner(2, executor=processes(2), on_progress=begun) as runner:
+        innocent = runner.submit(hold_on, gate(tmp_path, "innocent"))
+        begun.pid()
+        victim = runner.submit(hold, gate(tmp_path, "victim"))
+        monkeypatch.setattr("boundedjobs._lanes._executors.Daemon", NoMore)
+        os.kill(begun.pid(), signal.SIGKILL)
+        errors = [victim.exception(PATIENCE), innocent.exception(PATIENCE)]
+        assert [type(error) for error in errors] == [WorkerLost, WorkerLost]
+        monkeypatch.undo()
+
+
 class ByHand(ThreadPoolExecutor):
     """Whose workers are a test's: it has a line, and an outcome to set, for each call."""
 

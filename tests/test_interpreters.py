@@ -248,10 +248,11 @@ if __name__ == "__main__":
         print(runner.submit(body, Own(1)).result().number)
         print(runner.submit(body, Own(2)).result().number)
         print(type(runner.submit(body, Own(-1)).exception()) is OwnError)
+        print(runner.submit(abs, -4).result())  # of which it has nothing to find
 """
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / "__init__.py").write_text("by = 1", encoding="utf-8")
-    assert script(make + code, tmp_path, "folder/script.py", *how) == "2\n3\nTrue\n"
+    assert script(make + code, tmp_path, "folder/script.py", *how) == "2\n3\nTrue\n4\n"
 
 
 @pytest.mark.slow

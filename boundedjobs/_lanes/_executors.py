@@ -144,8 +144,7 @@ class ExecutorLane:
             if is_mine:
                 self._pool = None
         if is_mine and attempt(Daemon(target=_bury, args=(pool,)).start) is not None:
-            pool.kill()
-            attempt(_let_go, pool.executor)
+            _bury(pool)
         return True
 
     def dismiss(self, *, may_wait: bool = True) -> None:
