@@ -5,8 +5,12 @@ from __future__ import annotations
 import io
 import re
 import threading
+from typing import TYPE_CHECKING
 
 from tests.gates import TIMEOUT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _COLORS = re.compile(r"\x1b\[[\d;]*m")
 _PIECES = re.compile(r"\x1b\[(?P<arguments>[?\d;]*)(?P<control>[A-Za-z])|[\r\n]|[^\x1b\r\n]+")
@@ -38,6 +42,12 @@ class Screen(io.StringIO):
 
     def _written(self) -> str:
         return _COLORS.sub("", self.getvalue())
+
+    def wait_until(self, seen: Callable[[list[str]], bool]) -> list[str]:
+        """Wait for a picture; return its lines."""
+        with self._changed:
+            assert self._changed.wait_for(lambda: seen(self.lines()), TIMEOUT), self.lines()
+            return self.lines()
 
     def lines(self) -> list[str]:
         """What is to be seen now, without colors, down to the last line that is not empty.

@@ -166,8 +166,10 @@ def test_failures_stand_beneath_with_name_type_message_and_location() -> None:
     ):
         runner.wrap(fail, name="import")()
         runner.submit(float, "x")
-        screen.wait_for("float")
-        lines = screen.lines()
+        # Not one in which they have failed, and are just leaving their slots.
+        lines = screen.wait_until(
+            lambda lines: len(lines) == 5 and "1 running, 0 succeeded, 2 failed" in lines[1]
+        )
     failures = [
         "failed import in TIME: ValueError: no heading",
         f"    at {HERE}",
@@ -307,8 +309,7 @@ def test_of_a_long_location_both_ends_are_shown() -> None:
         held(runner, Gate()),
     ):
         runner.submit(fail)
-        screen.wait_for("in fail")
-        lines = screen.lines()
+        lines = screen.wait_until(lambda lines: "".join(lines[3:]).startswith("    at"))
     assert lines[3] == f"    {f'at {HERE}'[:12]}…{HERE[-13:]}"
 
 
