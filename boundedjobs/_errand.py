@@ -118,7 +118,7 @@ class Errand:
         try:
             future = pool.submit(self, job)
         except Exception as exc:
-            if self._lane.replace(pool):
+            if self._lane.replace(pool, exc):
                 return None, exc
             raise self.not_begun(str(exc), exc) from exc
         self._lane.used(pool)
@@ -142,7 +142,7 @@ class Errand:
         """The executor is broken: raise, or return if the call may be made again."""
         caller = self._lane.withdraw(self)
         # Dask outlives its workers: nothing is broken, and others' calls go on.
-        can_go_on = not pool.is_dask and self._lane.replace(pool)
+        can_go_on = not pool.is_dask and self._lane.replace(pool, exc)
         if self.is_asked_to_stop():
             self._cancelled()
         if pool.asks and caller is None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol
 
 from boundedjobs._failure import attempt
@@ -23,6 +25,9 @@ _DASK = "distributed.cfexecutor"
 _INTERPRETERS = "concurrent.futures.interpreter"
 # The workers of these do not import `__main__`: what is defined there is sent whole.
 _BY_VALUE = {"loky.process_executor", _DASK}
+
+_GRACE = 2.0
+"""Seconds that workers have to end when another one of their pool has died."""
 
 
 class Board(Protocol):
@@ -47,6 +52,7 @@ class Pool:
         "errands",
         "executor",
         "has_main",
+        "is_buried",
         "is_dask",
         "is_used",
         "name",
@@ -61,6 +67,7 @@ class Pool:
         # Whether no body begins unless the runner has said so.
         self.asks = bool(modules & _LOCAL)
         self.is_dask = _DASK in modules
+        self.is_buried = False  # or about to be
         self.is_used = False
         # Guarded by the lane's lock.
         self.board: Board | None = None
@@ -104,15 +111,36 @@ class Pool:
         with executor._shutdown_lock:
             executor._executor_manager_thread_wakeup.wakeup()
 
-    def workers(self) -> list[Any]:
-        """The processes that it has, as far as it tells: those of multiprocessing, or alike."""
-        return [*(getattr(self.executor, "_processes", None) or {}).values()]
-
     def kill(self) -> None:
         """End its workers, where an executor has a way to."""
         kill = getattr(self.executor, "kill_workers", None)  # from Python 3.14 on
         if callable(kill):
             attempt(kill)
             return
-        for process in self.workers():
+        for process in self._workers():
             attempt(process.kill)
+
+    def bury(self) -> None:
+        """Let go of it, now that it is broken, and see to it that its workers end.
+
+        ProcessPoolExecutor asks them to by a SIGTERM, and waits until they have; on some versions
+        (3.12 and 3.13 among them) with its lock held. One that takes no notice is killed: else
+        nobody who wants that lock, and no exit, would come past that.
+        """
+        attempt(self._end_workers)
+        attempt(partial(self.executor.shutdown, wait=False))
+
+    def _end_workers(self) -> None:
+        from multiprocessing.connection import wait
+
+        left: dict[Any, Any] = {process.sentinel: process for process in self._workers()}
+        end = monotonic() + _GRACE
+        while left and (ended := wait(left, max(0.0, end - monotonic()))):
+            for sentinel in ended:
+                del left[sentinel]
+        for process in left.values():
+            attempt(process.kill)
+
+    def _workers(self) -> list[Any]:
+        """Its processes, as far as it tells: those of multiprocessing, or alike."""
+        return [*(getattr(self.executor, "_processes", None) or {}).values()]

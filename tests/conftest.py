@@ -97,6 +97,8 @@ def _nothing_outlives_its_test(loops: WeakSet[asyncio.BaseEventLoop]) -> Iterato
     deadline = time.monotonic() + PATIENCE
     for thread in set(threading.enumerate()) - before:
         if not isinstance(thread, threading._DummyThread):  # that one can't be joined
+            # Nor can one that is just being started.
+            thread._started.wait(PATIENCE)  # type: ignore[attr-defined]
             thread.join(max(0.0, deadline - time.monotonic()))
             assert not thread.is_alive(), f"{thread!r} outlived its test"
     pause = threading.Event()

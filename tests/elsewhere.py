@@ -44,16 +44,16 @@ def gate(folder: Path, name: str = "gate") -> Path:
     return path
 
 
-def hold_on(path: Path) -> str:
-    """The same, and take no notice of who asks this process to end."""
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    return hold(path)
-
-
 def hold(path: Path) -> str:
     """Say where it is; then wait at the gate."""
     current_job().report(0, str(os.getpid()))
     return path.read_text(encoding="utf-8")
+
+
+def hold_on(path: Path) -> str:
+    """As `hold`, and take no notice of who asks this process to end."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    return hold(path)
 
 
 def pid() -> int:

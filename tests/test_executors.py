@@ -554,6 +554,34 @@ def test_without_more_threads_the_workers_of_a_broken_executor_are_killed_at_onc
         monkeypatch.undo()
 
 
+class FullAfterOne(ProcessPoolExecutor):
+    """Takes one call, and then no more: there is no process to be had for it, say."""
+
+    def __init__(self) -> None:
+        super().__init__(1, mp_context=get_context("forkserver"))
+        self._calls = itertools.count()
+
+    def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+        if next(self._calls):
+            raise OSError("no more processes")
+        return super().submit(fn, *args, **kwargs)
+
+
+def test_what_runs_in_an_executor_that_takes_no_more_calls_goes_on(
+    begun: Begun, tmp_path: Path
+) -> None:
+    held = gate(tmp_path)
+    with BoundedRunner(2, name="r", executor=FullAfterOne, on_progress=begun) as runner:
+        first = runner.submit(hold, held)
+        begun.pid()
+        assert runner.submit(elsewhere.add, 1).result(PATIENCE) == 1  # in another one
+        for thread in threading.enumerate():
+            if thread.name == "r-executor":  # which would have its workers end
+                thread.join(PATIENCE)
+        held.write_text("go", encoding="utf-8")
+        assert first.result(PATIENCE) == "go"
+
+
 class ByHand(ThreadPoolExecutor):
     """Whose workers are a test's: it has a line, and an outcome to set, for each call."""
 

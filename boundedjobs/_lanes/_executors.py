@@ -7,10 +7,9 @@ limit, the deadlines, the listeners and their context are what they are for any 
 from __future__ import annotations
 
 import logging
-from concurrent.futures import Executor
+from concurrent.futures import BrokenExecutor, Executor
 from itertools import count
 from threading import RLock, Thread, get_ident
-from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from boundedjobs._callables import Kind, kind_of, shown
@@ -27,9 +26,6 @@ if TYPE_CHECKING:
 
     from boundedjobs._job import Job
     from boundedjobs._line import Caller
-
-_GRACE = 2.0
-"""Seconds that workers have to end when another one of a ProcessPoolExecutor has died."""
 
 
 class ExecutorLane:
@@ -135,16 +131,24 @@ class ExecutorLane:
             if is_last:  # they had to find out who had died
                 pool.board.close()
 
-    def replace(self, pool: Pool) -> bool:
-        """Have a new executor in place of one that takes no more calls; return whether one can."""
+    def replace(self, pool: Pool, exc: BaseException) -> bool:
+        """Have a new executor in place of one that takes no more calls; return whether one can.
+
+        What runs in the old one goes on, unless it is broken.
+        """
         if isinstance(self._source, Executor):
             return False
+        is_broken = isinstance(exc, BrokenExecutor)
         with self.lock:
-            is_mine = self._pool is pool
-            if is_mine:
+            if self._pool is pool:
                 self._pool = None
-        if is_mine and attempt(Daemon(target=_bury, args=(pool,)).start) is not None:
-            _bury(pool)
+            is_buried, pool.is_buried = pool.is_buried, pool.is_buried or is_broken
+        if not is_broken:
+            attempt(_let_go, pool.executor)
+        elif not is_buried:
+            burial = Daemon(target=pool.bury, name=f"{self._name}-executor")
+            if attempt(burial.start) is not None:
+                pool.bury()
         return True
 
     def dismiss(self, *, may_wait: bool = True) -> None:
@@ -169,8 +173,8 @@ class ExecutorLane:
             return
         if pool.errands:
             pool.kill()  # nobody waits for these bodies any more, and the process is to exit
-        closer = Daemon(target=_shut_down, args=(self._name, pool))
-        closer.name = f"{self._name}-executor"
+        name = f"{self._name}-executor"
+        closer = Daemon(target=_shut_down, args=(self._name, pool), name=name)
         if not may_wait or attempt(closer.start) is not None:
             attempt(_let_go, pool.executor)
         else:
@@ -245,27 +249,3 @@ def _shut_down(name: str, pool: Pool) -> None:
 
 def _let_go(executor: Executor) -> None:
     executor.shutdown(wait=False)
-
-
-def _bury(pool: Pool) -> None:
-    """Let go of an executor that is broken, and see to it that its workers end.
-
-    ProcessPoolExecutor asks them to by a SIGTERM, and waits until they have; on some versions
-    (3.12 and 3.13 among them) with its lock held. One that takes no notice is killed: else no job,
-    and no exit, would come past that.
-    """
-    left = {process.sentinel: process for process in pool.workers()}
-    letting_go = Daemon(target=attempt, args=(_let_go, pool.executor))
-    if attempt(letting_go.start) is None:
-        attempt(_wait_for, left)
-    for process in left.values():
-        attempt(process.kill)
-
-
-def _wait_for(left: dict[int, Any]) -> None:
-    from multiprocessing.connection import wait
-
-    end = monotonic() + _GRACE
-    while left and (ended := wait([*left], max(0.0, end - monotonic()))):
-        for sentinel in ended:
-            left.pop(sentinel, None)  # type: ignore[arg-type]  # none but those are waited for
