@@ -214,8 +214,10 @@ class Book:
 
     def open_rooms(self) -> None:
         """Let the submitters go on whose jobs do not wait for room any more."""
+        outside, arriving = self.admission.outside, self.admission.arriving
         for job, ring in self.rooms.items():
-            if job not in self.admission.outside:
+            # One that was let in, and by a Ctrl-C not accepted yet, is so by whoever mends that.
+            if job not in outside and (job._status is not None or job not in arriving):
                 ring()
 
     def to_loop(self, job: Job[Any]) -> None:
@@ -287,29 +289,31 @@ class Book:
             self.mend()
         return is_ctrl_c
 
-    def mend(self) -> None:
-        """After a Ctrl-C: take up what was decided, and not carried out."""
-        self.todo.recover()
-        with self.lock:
-            self._mend()
-        self.wake_loops()
+    def mend(self, thread: int | None = None) -> None:
+        """After a Ctrl-C: take up what was decided, and not carried out.
 
-    def _mend(self) -> None:
-        self.open_rooms()
+        In the place of another `thread`, that can't.
+        """
+        with self.lock:
+            self._mend(thread)
+        self.wake_loops(thread)
+
+    def _mend(self, thread: int | None) -> None:
         # PENDING is noted, heard and followed by a place in the queue in single steps.
         cut_off = [each for each in self.admission.arriving if not each._steps]
         started = [job for each in cut_off for job in self.accept(each)]
+        self.open_rooms()
         # What is with its lane already is claimed once all the same.
         waiting = [j for j in self.admission.running if j._status is JobStatus.PENDING]
         self.hand_over([*started, *self.admission.start(), *waiting])
-        self.threads.mend()
-        self.timer.mend()
+        self.threads.mend(thread)
+        self.timer.mend(thread)
 
-    def wake_loops(self) -> None:
+    def wake_loops(self, thread: int | None = None) -> None:
         """Wake those that a Ctrl-C may have kept from being woken; do all that is to be done."""
         with self.lock:
             if self.loops is not None:
-                self.loops.mend()
+                self.loops.mend(thread)
         self.carry_out()
 
     def put_off(self, fn: Callable[..., object], *args: Any, **kwargs: Any) -> None:

@@ -201,7 +201,6 @@ def drain_patiently(core: Core, deadline: float | None, *, raised: bool) -> None
         except BaseException as exc:
             # Not from user code, which is isolated: KeyboardInterrupt, or whatever else a
             # signal handler raises. It goes on to the caller when the jobs are seen to.
-            core.todo.recover()
             if raised:
                 let_go(core)
                 raise

@@ -38,7 +38,8 @@ class AsCompleted(Generic[T]):
         return self
 
     def __next__(self) -> Job[T]:
-        turn = Turn(self._flight)
+        flight = self._flight
+        turn = Turn(flight)
         try:
             while not turn.take():
                 latch = Latch()
@@ -46,12 +47,22 @@ class AsCompleted(Generic[T]):
                     latch.wait()
                 turn.wake()
             turn.end()
-        except RecursionError:
-            # This thread has no room to mend it: another one does, as after a `submit`.
-            start_new_thread(turn.start_over, (get_ident(),))
-            raise
-        except BaseException:
-            turn.give_back()
+        except BaseException as exc:
+            try:
+                # What it has taken is for the next one. Written out: a call could be cut off.
+                with flight.core.lock:  # a quick one
+                    if turn.job is not None and turn.arrival is not None:
+                        flight.jobs[turn.job] = turn.arrival
+                        flight.landed[turn.job] = None
+                        turn.job = None
+                    if turn.error is not None:
+                        flight.error = turn.error
+                if type(exc) is RecursionError:
+                    raise
+                turn.give_up()
+            except BaseException:  # noqa: BLE001 - what is raised is the first one
+                # As after a `submit`.
+                start_new_thread(turn.give_up_elsewhere, (get_ident(),))
             raise
         finally:
             self = None  # type: ignore[assignment]  # a raised traceback refers to this frame
@@ -83,12 +94,22 @@ class AsCompleted(Generic[T]):
                     await alarm.rings
                 turn.wake()
             turn.end()
-        except RecursionError:
-            # This thread has no room to mend it: another one does, as after a `submit`.
-            start_new_thread(turn.start_over, (get_ident(),))
-            raise
-        except BaseException:
-            turn.give_back()
+        except BaseException as exc:
+            try:
+                # What it has taken is for the next one. Written out: a call could be cut off.
+                with flight.core.lock:  # a quick one
+                    if turn.job is not None and turn.arrival is not None:
+                        flight.jobs[turn.job] = turn.arrival
+                        flight.landed[turn.job] = None
+                        turn.job = None
+                    if turn.error is not None:
+                        flight.error = turn.error
+                if type(exc) is RecursionError:
+                    raise
+                turn.give_up()
+            except BaseException:  # noqa: BLE001 - what is raised is the first one
+                # As after a `submit`.
+                start_new_thread(turn.give_up_elsewhere, (get_ident(),))
             raise
         finally:
             self = None  # type: ignore[assignment]  # a raised traceback refers to this frame

@@ -108,24 +108,26 @@ class Core(Bodies):
                 self.reap()  # a loop that is gone may hold its slot
             if self.todo.added or self.todo.deferred:
                 self.carry_out()
-        except RecursionError:
-            # This thread has no room to mend it: another one does. To start it takes two calls
-            # of C functions, as deep as those that were made before anything was decided.
-            start_new_thread(self._mend_job, (job, get_ident()))
-            raise
-        except BaseException:
-            self._mend_job(job)
+        except BaseException as exc:
+            blocks = may_wait and ring is None
+            try:
+                if type(exc) is RecursionError:
+                    raise
+                self._mend_submit(job, blocks)
+            except BaseException:  # noqa: BLE001 - what is raised is the first one
+                # This thread has no room to mend it, or one more Ctrl-C has come: another thread
+                # does. To start it takes two calls of C functions, as deep as those that were
+                # made before anything was decided.
+                start_new_thread(self._mend_submit, (job, blocks, get_ident()))
             raise
         return verdict
 
-    def _mending(self, job: Job[Any], step: Callable[..., T], *args: Any, **kwargs: Any) -> T:
-        """Take a step for a caller; take up what a Ctrl-C cuts off."""
-        make_sure_of_room()
-        try:
-            return step(*args, **kwargs)
-        except BaseException:
-            self._mend_job(job)
-            raise
+    def _mend_submit(self, job: Job[Any], blocks: bool, thread: int | None = None) -> None:
+        if blocks:  # else somebody else may wait with this job by now
+            with self.lock:
+                self.admission.outside.pop(job, None)
+                self.rooms.pop(job, None)
+        self.mend_job(job, thread)
 
     def _submit_slowly(
         self, job: Job[Any], ring: Callable[[], object] | None, *, may_wait: bool
@@ -150,13 +152,14 @@ class Core(Bodies):
 
     def leave_room(self, job: Job[Any]) -> Verdict:
         """Have a job wait for room no longer; say what came of it: CLOSED if nothing did."""
-        return self._mending(job, self._leave_room, job)
+        return self.mending(job, self._leave_room, job)
 
     def _leave_room(self, job: Job[Any]) -> Verdict:
         with self.lock:
             self.rooms.pop(job, None)
             self.admission.outside.pop(job, None)
-        if job._teller == get_ident():
+        # Nobody's, if it was let in after a Ctrl-C.
+        if job._teller == get_ident() or self.begin_telling(job):
             self.tell(job)
         self.carry_out()
         return Verdict.CLOSED if job._status is None else Verdict.ACCEPTED
@@ -165,14 +168,6 @@ class Core(Bodies):
         verdict = self.submit(job, may_wait=False)
         if verdict is not Verdict.ACCEPTED:
             self.refuse(job, self.refusal(job, verdict, "submit again later, or raise max_pending"))
-
-    def _mend_job(self, job: Job[Any], thread: int | None = None) -> None:
-        """Take up what a Ctrl-C has cut off of what this thread did for a job; or another one."""
-        with self.lock:
-            self.admission.outside.pop(job, None)
-            self.rooms.pop(job, None)
-        self.mend()
-        self.resume(job, thread)
 
     def refusal(self, job: Job[Any], verdict: Verdict, hint: str) -> BoundedJobsError:
         """The error that says why a job was not accepted, and what to do."""
@@ -198,13 +193,7 @@ class Core(Bodies):
         if self.todo.is_interrupting():
             self.put_off(self.refuse, job, error)
             return
-        make_sure_of_room()
-        try:
-            self._refuse(job, error)
-        except BaseException:
-            self.todo.recover()
-            self._refuse(job, error)
-            raise
+        self.mending(job, self._refuse, job, error)
 
     def _refuse(self, job: Job[Any], error: BoundedJobsError) -> None:
         failure = capture(error, "admission")
@@ -213,8 +202,8 @@ class Core(Bodies):
             twin = type(error).__new__(type(error), *error.args)
             twin.__dict__.update(error.__dict__, job=None)
             job._failure, job._exception = failure, twin
-            self.ending[job] = None
             self.note(job, JobStatus.REJECTED)
+            self.ending[job] = None  # not before: a Ctrl-C in between would leave it there
         self.resume(job)
 
     def cancel(self, job: Job[Any], *, even_running: bool = True) -> bool:
@@ -225,7 +214,7 @@ class Core(Bodies):
         if job._status is None:  # its submit has been put off, and this comes after it
             self.put_off(self.cancel, job, even_running=even_running)
             return True
-        return self._mending(job, self._cancel, job, even_running=even_running)
+        return self.mending(job, self._cancel, job, even_running=even_running)
 
     def _cancel(self, job: Job[Any], *, even_running: bool) -> bool:
         with self.lock:
@@ -260,7 +249,7 @@ class Core(Bodies):
         if self.todo.is_interrupting():
             self.put_off(self.report, job, progress)
             return
-        self._mending(job, self._report, job, progress)
+        self.mending(job, self._report, job, progress)
 
     def _report(self, job: Job[Any], progress: Progress) -> None:
         with self.lock:

@@ -112,7 +112,8 @@ class Turn:
 
     def __init__(self, flight: Flight) -> None:
         self.flight = flight
-        self.job: Job[Any] | None = None
+        self.job: Job[Any] | None = None  # that it has taken, and what has waited for that
+        self.arrival: Arrival | None = None
         self.error: BaseException | None = None
         self._bell: Latch | Alarm | None = None
         self._outside: Job[Any] | None = None  # waits for room
@@ -125,14 +126,14 @@ class Turn:
                 flight.reader = self
         if flight.reader is self:
             self._read()
-        job = arrival = None
+        job = None
         with flight.core.lock:  # a quick one
             is_over = flight.closed
             if not is_over:
                 for job in flight.landed:  # noqa: B007 - the first of them
                     break
                 if job is not None:
-                    arrival = flight.jobs[job]
+                    self.arrival = flight.jobs[job]
                     self.job = job
                     del flight.landed[job]
                     del flight.jobs[job]
@@ -140,7 +141,7 @@ class Turn:
                     is_over = True
                     self.error, flight.error = flight.error, None
         if job is not None:
-            job._leave(arrival)  # type: ignore[arg-type]  # they refer to each other
+            job._leave(self.arrival)  # type: ignore[arg-type]  # they refer to each other
         return is_over or job is not None
 
     def _read(self) -> None:
@@ -283,23 +284,15 @@ class Turn:
         for bell in bells:
             bell.set()
 
-    def start_over(self, thread: int) -> None:
-        """After the end of that thread's stack: `give_back`, on another one."""
+    def give_up_elsewhere(self, thread: int) -> None:
+        """The same in the place of that thread, which can't."""
         flight = self.flight
         held = flight.held
         if flight.reader is self and held is not None:
-            flight.core._mend_job(held, thread)
-        self.give_back()
+            flight.core.mend_job(held, thread)
+        self.give_up()
 
-    def give_back(self) -> None:
-        """After a Ctrl-C: what it has taken is for the next one."""
-        flight = self.flight
-        with flight.core.lock:
-            if self.job is not None:
-                flight.jobs[self.job] = Arrival(flight, self.job)
-                flight.landed[self.job] = None
-                self.job = None
-            if self.error is not None:
-                flight.error = self.error
+    def give_up(self) -> None:
+        """After a Ctrl-C: it is the turn of others. Can be done again."""
         self.wake()
         self.end()

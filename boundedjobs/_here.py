@@ -6,9 +6,16 @@ import sys
 from threading import RLock
 from typing import TYPE_CHECKING, Any
 
-# Python 3.12.0 and 3.12.1 start no thread once the interpreter exits (python/cpython#113964):
-# there, what accepted jobs will need is started beforehand.
-NO_LATE_THREADS = (3, 12, 0) <= sys.version_info[:3] <= (3, 12, 1)
+
+def starts_no_late_threads(version: tuple[int | str, ...]) -> bool:
+    """Whether that Python starts no thread once the interpreter exits (python/cpython#113964).
+
+    There, what accepted jobs will need is started beforehand.
+    """
+    return version[:3] in ((3, 12, 0), (3, 12, 1))
+
+
+NO_LATE_THREADS = starts_no_late_threads(sys.version_info)
 
 # Held while this package imports asyncio, on demand, and while a process forks: CPython does
 # not free the import lock of a module in the child, if a thread of the parent held it.

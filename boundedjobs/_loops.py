@@ -44,11 +44,11 @@ class Loops:
         """The private loop, if it runs."""
         return None if self._private is None else self._private.loop
 
-    def mend(self) -> None:
+    def mend(self, thread: int | None) -> None:
         """Wake again whom a Ctrl-C has kept from being woken. Under the lock."""
         for lane in [*self._lanes.values(), self._private]:
             if lane is not None:
-                lane.mend()
+                lane.mend(thread)
 
     def are_only(self, loop: asyncio.AbstractEventLoop | None) -> bool:
         """Whether there is no lane of another loop that could have gone."""

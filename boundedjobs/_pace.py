@@ -6,7 +6,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from boundedjobs._failure import attempt
-from boundedjobs._here import NO_LATE_THREADS, make_sure_of_room
+from boundedjobs._here import NO_LATE_THREADS
 from boundedjobs._log import log
 from boundedjobs.errors import JobDeadlock
 
@@ -19,18 +19,7 @@ def set_limit(core: Core, limit: int) -> None:
     if core.todo.is_interrupting():
         core.put_off(_set_limit_late, core, limit)
         return
-    make_sure_of_room()
-    try:
-        with core.lock:
-            knot = None
-            if limit < core.admission.limit:
-                knot = core.waits.knot(limit, core.loops_of)
-            if knot is None:
-                _set_limit(core, limit)
-        core.carry_out()
-    except BaseException:  # a Ctrl-C
-        core.mend()
-        raise
+    knot = core.mending(None, _set_limit, core, limit)
     if knot is not None:
         raise JobDeadlock(
             f"with a limit of {limit}, jobs of runner {core.name!r} would wait for ever: {knot}; "
@@ -45,7 +34,19 @@ def _set_limit_late(core: Core, limit: int) -> None:
         log(logging.WARNING, core.name, text, core.name, exc)
 
 
-def _set_limit(core: Core, limit: int) -> None:
+def _set_limit(core: Core, limit: int) -> str | None:
+    """Return why it can't be."""
+    with core.lock:
+        knot = None
+        if limit < core.admission.limit:
+            knot = core.waits.knot(limit, core.loops_of)
+        if knot is None:
+            _let_run(core, limit)
+    core.carry_out()
+    return knot
+
+
+def _let_run(core: Core, limit: int) -> None:
     admission, threads = core.admission, core.threads
     is_frozen = NO_LATE_THREADS and core.exiting
     workers = threads.limit if is_frozen else limit
@@ -74,14 +75,12 @@ def resume(core: Core) -> None:
     if core.todo.is_interrupting():
         core.put_off(resume, core)
         return
-    if core.admission.slots:
-        return
-    make_sure_of_room()
-    try:
-        with core.lock:
-            core.admission.slots = core.admission.limit
-            core.hand_over(core.admission.start())
-        core.carry_out()
-    except BaseException:  # a Ctrl-C
-        core.mend()
-        raise
+    if not core.admission.slots:
+        core.mending(None, _resume, core)
+
+
+def _resume(core: Core) -> None:
+    with core.lock:
+        core.admission.slots = core.admission.limit
+        core.hand_over(core.admission.start())
+    core.carry_out()

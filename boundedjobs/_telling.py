@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from _thread import start_new_thread
 from functools import partial
 from threading import get_ident
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from boundedjobs._callables import must_be_awaited
 from boundedjobs._ending import Ending
 from boundedjobs._event import JobEvent
 from boundedjobs._failure import attempt
-from boundedjobs._here import running_loop, running_task
+from boundedjobs._here import make_sure_of_room, running_loop, running_task
 from boundedjobs._job import Job, current
 from boundedjobs._latch import Latch
 from boundedjobs._listeners import Calls, Listener, Listening
@@ -18,7 +19,9 @@ from boundedjobs._status import FINAL, PENDING, RUNNING
 
 if TYPE_CHECKING:
     from asyncio import Task
+    from collections.abc import Callable
 
+T = TypeVar("T")
 
 # In place of a teller: whoever comes next on the job's loop, or finds that it is gone.
 _LOOP: Final = object()
@@ -204,6 +207,24 @@ class Telling(Ending):
             self.lane(self.home or job._loop).put(calls.errand)
         self.carry_out()
 
+    def mending(self, job: Job[Any] | None, step: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+        """Take a step, for a job; take up what a Ctrl-C cuts off, and after one more, elsewhere."""
+        make_sure_of_room()
+        try:
+            return step(*args, **kwargs)
+        except BaseException:
+            try:
+                self.mend_job(job)
+            except BaseException:  # noqa: BLE001 - what is raised is the first one
+                start_new_thread(self.mend_job, (job, get_ident()))
+            raise
+
+    def mend_job(self, job: Job[Any] | None, thread: int | None = None) -> None:
+        """Take up what a Ctrl-C has cut off of what this thread, or another, did for a job."""
+        self.mend(thread)
+        if job is not None:
+            self.resume(job, thread)
+
     def resume(self, job: Job[Any], thread: int | None = None) -> None:
         """Tell and end what is left to be told and ended of a job, after a Ctrl-C too.
 
@@ -217,6 +238,9 @@ class Telling(Ending):
             )
             if is_mine:
                 job._teller = me if job._steps else None
+            meeting = job._meeting
+            if meeting is not None and meeting.caller == thread:
+                meeting.caller = None
         if is_mine and job._steps:
             self.tell(job)
         if self.is_told(job):

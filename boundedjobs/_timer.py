@@ -80,10 +80,10 @@ class Timer:
         if self.thread is None:
             self._todo.add(self._start)
 
-    def mend(self) -> None:
-        """Start the thread again that a Ctrl-C has kept from being started."""
-        thread = self.thread
-        if thread is not None and thread.ident is None and self._starter == get_ident():
+    def mend(self, thread: int | None) -> None:
+        """Start the thread again that a Ctrl-C has kept this one, or `thread`, from starting."""
+        started, at_it = self.thread, (get_ident(), thread)
+        if started is not None and started.ident is None and self._starter in at_it:
             self.thread = None
         if self.due < inf:
             self.prepare()

@@ -58,11 +58,6 @@ class Todo:
         # start one takes a lock that this thread may hold as well.
         attempt(start_new_thread, carry_out, ())
 
-    def recover(self) -> None:
-        """After a Ctrl-C: this thread is in the midst of nothing any more."""
-        self.carrying.discard(get_ident())
-        self._following.discard(get_ident())
-
     def carry_out(self) -> None:
         """Make the calls that are to be made."""
         me = get_ident()

@@ -163,19 +163,17 @@ class Watching(Telling):
             self.executors.stop(job._fn)
 
     def _end_late(self, job: Job[Any]) -> None:
-        try:
-            self.stop_elsewhere(job)
-            assert job._failure is not None
-            log_failed(job, JobStatus.FAILED, job._failure)
-            if isinstance(job._on, int) and job._active:
-                with self.lock:
-                    overdue = self.overdue()
-                log_overdue(job, overdue, self.admission.limit)
-            self.conclude(job)
-        except BaseException:  # a Ctrl-C, on a loop of the main thread
-            self.mend()
-            self.resume(job)
-            raise
+        self.mending(job, self._say_and_end, job)  # on a loop of the main thread, maybe
+
+    def _say_and_end(self, job: Job[Any]) -> None:
+        self.stop_elsewhere(job)
+        assert job._failure is not None
+        log_failed(job, JobStatus.FAILED, job._failure)
+        if isinstance(job._on, int) and job._active:
+            with self.lock:
+                overdue = self.overdue()
+            log_overdue(job, overdue, self.admission.limit)
+        self.conclude(job)
 
     def _make_apart(self, calls: deque[Call]) -> None:
         """Make calls that may hang on a thread, and while one does, the rest on the next one."""

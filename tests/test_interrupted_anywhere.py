@@ -5,6 +5,8 @@ raised at the k-th point that the runner's code comes by, until it is through un
 each time: as many bodies as the limit allows still meet, every job that was accepted ends with
 one final status that is heard once, everybody who waits goes on, and the runner closes.
 
+The same is done with two: the second one comes while the first is mended.
+
 The points are those where CPython looks whether a signal has come: a function is entered, a call
 has returned, a loop goes back. A plain store is none, nor is the way into or out of a `with`.
 
@@ -78,12 +80,16 @@ def signal_points(code: CodeType) -> frozenset[int]:
 
 
 class Interruption:
-    """Raises KeyboardInterrupt at the `k`-th point that this thread comes by, once."""
+    """Raises KeyboardInterrupt at the `k`-th point that this thread comes by.
 
-    def __init__(self, k: int, when_waiting: Callable[[], None]) -> None:
-        self.left = k
+    And of `k, m` once more at the `m`-th after that: while the first one is mended.
+    """
+
+    def __init__(self, at: tuple[int, ...], when_waiting: Callable[[], None]) -> None:
+        self.left = [*at]
         self.when_waiting = when_waiting
-        self.where = ""
+        self.where: list[str] = []
+        self._profile: Any = None
 
     def run(self, operation: Callable[[], object]) -> None:
         """Do it, with the interruption."""
@@ -109,22 +115,35 @@ class Interruption:
 
     def _step(self, frame: FrameType, event: str, arg: object) -> Any:
         code, at = frame.f_code, frame.f_lasti
-        if event == "opcode" and at in signal_points(code) and not self.where:
-            self.left -= 1
-            if self.left == 0:
+        if event == "opcode" and at in signal_points(code) and self.left:
+            self.left[0] -= 1
+            if self.left[0] == 0:
                 file = code.co_filename.rpartition(os.sep)[2]
-                self.where = f"{file}:{frame.f_lineno} in {code.co_qualname}, at {at}"
+                self.where.append(f"{file}:{frame.f_lineno} in {code.co_qualname}, at {at}")
+                del self.left[0]
+                if self.left:
+                    self._profile = sys.getprofile()
+                    sys.setprofile(self._trace_again)
                 raise KeyboardInterrupt
         return self._step
+
+    def _trace_again(self, frame: FrameType | None, event: str, arg: object) -> None:
+        """Python traces no more once a trace function has raised."""
+        sys.setprofile(self._profile)
+        sys.settrace(self._enter)
+        while frame is not None:
+            if frame.f_code.co_filename.startswith(OURS):
+                frame.f_trace, frame.f_trace_lines, frame.f_trace_opcodes = self._step, False, True
+            frame = frame.f_back
 
 
 class EndOfStack:
     """Has an operation done by a thread that has room for `k` more frames on its stack."""
 
-    def __init__(self, k: int, when_waiting: Callable[[], None]) -> None:
-        self.room = k
+    def __init__(self, at: tuple[int, ...], when_waiting: Callable[[], None]) -> None:
+        (self.room,) = at
         self.when_waiting = when_waiting
-        self.where = "" if k > MOST_FRAMES else f"with room for {k} frames"
+        self.where = [f"with room for {self.room} frames"] if self.room <= MOST_FRAMES else []
 
     def run(self, operation: Callable[[], object]) -> None:
         """Do it there. With room enough it must come to no such end."""
@@ -313,55 +332,81 @@ class World:
 
 
 class Sweep:
-    """Interrupts an operation at each of its points, or at one in `step`."""
+    """Interrupts an operation at each of its points, or at one in so many of them.
 
-    def __init__(self, step: int, interrupt: type[Interruption | EndOfStack]) -> None:
-        self._step = step
+    With two `steps` it is interrupted twice: for each of the first points, at each of the second.
+    """
+
+    def __init__(self, steps: tuple[int, ...], interrupt: type[Interruption | EndOfStack]) -> None:
+        self._steps = steps
         self.interrupt = interrupt
 
     def __call__(self, prepare: Callable[[], tuple[World, Callable[[], object]]]) -> None:
         """Interrupt what `prepare` returns, each time another one, until it is through."""
-        lost = []
+        lost: list[str] = []
+        at = (1,) * len(self._steps)
         for n in count():
             if n % 50 == 49:
                 gc.collect()
-            k = 1 + n * self._step
             world, operation = prepare()
-            interruption = self.interrupt(k, world.when_waiting)
-            # A thread of its own stands for the main one, so that a hang is found where it is.
-            main = world.in_thread("the interrupted call", partial(interruption.run, operation))
-            world.waiters.append(main)
-            main.join(2 * PATIENCE)
-            checking = world.in_thread("the check", world.check)
-            checking.join(9 * PATIENCE)
-            if checking.is_alive():
-                world.problems.append("the check hangs")
+            interruption = self.interrupt(at, world.when_waiting)
+            self._try(world, interruption, operation)
             if world.problems:
-                lost.append(f"{k}: {interruption.where}: {'; '.join(world.problems)}")
+                where = ", then ".join(interruption.where)
+                lost.append(f"{at}: {where}: {'; '.join(world.problems)}")
             if not interruption.where or len(lost) == MOST_LOST:
                 assert n > 0, "nothing was interrupted"
                 break
+            if len(interruption.where) == len(at):
+                at = (*at[:-1], at[-1] + self._steps[-1])
+            else:
+                at = (at[0] + self._steps[0], 1)
         assert not lost, "\n".join(["what was lost, and where the interruption was:", *lost])
+
+    def _try(
+        self, world: World, interruption: Interruption | EndOfStack, operation: Callable[[], object]
+    ) -> None:
+        is_through, is_checked = threading.Event(), threading.Event()
+
+        def main_thread() -> None:
+            interruption.run(operation)
+            is_through.set()
+            is_checked.wait(9 * PATIENCE)  # as the main thread does, it outlives all that it began
+
+        # A thread of its own stands for the main one, so that a hang is found where it is.
+        main = world.in_thread("the interrupted call", main_thread)
+        if not is_through.wait(2 * PATIENCE):
+            world.problems.append("the interrupted call hangs")
+        checking = world.in_thread("the check", world.check)
+        checking.join(9 * PATIENCE)
+        if checking.is_alive():
+            world.problems.append("the check hangs")
+        is_checked.set()
+        main.join(PATIENCE)
+        if main.is_alive():
+            world.problems.append("the interrupted call hangs")
 
 
 # Every point takes minutes, and one in some, seconds.
-POINTS = [
-    pytest.param((23, Interruption), id="some_points"),
-    pytest.param((1, Interruption), id="every_point", marks=pytest.mark.proof),
+ONCE = [
+    pytest.param(((23,), Interruption), id="some_points"),
+    pytest.param(((1,), Interruption), id="every_point", marks=pytest.mark.proof),
+]
+TWICE = [
+    pytest.param(((41, 23), Interruption), id="some_pairs"),
+    pytest.param(((5, 3), Interruption), id="many_pairs", marks=pytest.mark.proof),
 ]
 STACKS = [
-    pytest.param((11, EndOfStack), id="some_stacks"),
-    pytest.param((1, EndOfStack), id="every_stack", marks=pytest.mark.proof),
+    pytest.param(((11,), EndOfStack), id="some_stacks"),
+    pytest.param(((1,), EndOfStack), id="every_stack", marks=pytest.mark.proof),
 ]
-
-
 AWAITS = [
-    pytest.param((11, EndOfAwaits), id="some_stacks"),
-    pytest.param((1, EndOfAwaits), id="every_stack", marks=pytest.mark.proof),
+    pytest.param(((11,), EndOfAwaits), id="some_stacks"),
+    pytest.param(((1,), EndOfAwaits), id="every_stack", marks=pytest.mark.proof),
 ]
 
 
-@pytest.fixture(params=[*POINTS, *STACKS])
+@pytest.fixture(params=[*ONCE, *TWICE, *STACKS])
 def sweep(request: pytest.FixtureRequest) -> Sweep:
     return Sweep(*request.param)
 
@@ -644,6 +689,7 @@ def test_closing_and_cancelling_what_waits(sweep: Sweep, is_heard: bool) -> None
 
 
 @HEARD
+@pytest.mark.parametrize("sweep", [*ONCE, *STACKS], indirect=True)  # the second one leaves at once
 def test_closing_and_waiting(sweep: Sweep, is_heard: bool) -> None:
     def prepare() -> tuple[World, Callable[[], object]]:
         world = world_for(is_heard)
@@ -698,6 +744,7 @@ def test_cancelling_the_last_job_while_another_thread_waits_for_the_end(
 
 
 @HEARD
+@pytest.mark.parametrize("sweep", [*ONCE, *STACKS], indirect=True)  # the second one leaves at once
 def test_leaving_with(sweep: Sweep, is_heard: bool) -> None:
     def prepare() -> tuple[World, Callable[[], object]]:
         world = world_for(is_heard)
@@ -713,7 +760,7 @@ def test_leaving_with(sweep: Sweep, is_heard: bool) -> None:
 @pytest.mark.filterwarnings("ignore:coroutine .* was never awaited")  # between call and await
 @HEARD
 @pytest.mark.parametrize("listens", ["sync", "async"])
-@pytest.mark.parametrize("sweep", POINTS, indirect=True)  # asyncio.run() is at a loss without room
+@pytest.mark.parametrize("sweep", ONCE, indirect=True)  # asyncio.run() is at a loss without room
 def test_running_async_jobs_on_the_loop_that_is_interrupted(
     sweep: Sweep, is_heard: bool, listens: str
 ) -> None:
@@ -791,7 +838,7 @@ def test_iterating_over_as_completed(sweep: Sweep, is_heard: bool, max_pending: 
 @pytest.mark.filterwarnings("ignore:coroutine .* was never awaited")  # between call and await
 @HEARD
 @MAX_PENDING
-@pytest.mark.parametrize("sweep", [*POINTS, *AWAITS], indirect=True)
+@pytest.mark.parametrize("sweep", [*ONCE, *AWAITS], indirect=True)
 def test_iterating_over_as_completed_on_a_loop(
     sweep: Sweep, is_heard: bool, max_pending: int | None
 ) -> None:

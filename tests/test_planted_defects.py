@@ -76,7 +76,7 @@ IN_ORDERS = {
         Shown("waiter_against_finish", "threads", "nobody", 2, "threads are left"),
     ),
     "a higher limit starts nobody": (
-        Defect(_pace, "_set_limit", "core.hand_over(admission.start())", "pass"),
+        Defect(_pace, "_let_run", "core.hand_over(admission.start())", "pass"),
         Shown("limit_change_against_finish", "threads", "nobody", 0, "a slot is not used"),
     ),
     "to look whether it is done, and to add a callback, are two steps": (

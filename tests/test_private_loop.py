@@ -178,6 +178,28 @@ def test_a_thread_of_its_that_does_not_start_interrupts_the_job_and_the_next_one
     assert [level for level, _ in said()] == [logging.ERROR, logging.INFO]
 
 
+def test_a_thread_that_comes_up_after_a_ctrl_c_and_another_one_serves_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    start, late = threading.Thread.start, list[threading.Thread]()
+
+    def interrupted(thread: threading.Thread) -> None:
+        if thread.name == "content-loop" and not late:
+            late.append(thread)
+            raise KeyboardInterrupt
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", interrupted)
+    with BoundedRunner(1, name="content") as runner:
+        with pytest.raises(KeyboardInterrupt):
+            runner.submit(here)
+        loop = runner.submit(here).result(TIMEOUT)
+        start(late[0])
+        late[0].join(TIMEOUT)
+        assert not late[0].is_alive()
+        assert runner.submit(here).result(TIMEOUT) is loop
+
+
 def test_a_listener_whose_private_loop_does_not_start_counts_as_raised(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -200,8 +200,9 @@ def test_no_word_of_it_where_the_owner_is_gone(
     assert threads() == []
 
 
+@pytest.mark.parametrize("mends", ["here", "another thread"])
 def test_a_ctrl_c_before_the_thread_is_up_does_not_leave_it_unstarted(
-    clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+    clock: FakeClock, monkeypatch: pytest.MonkeyPatch, mends: str
 ) -> None:
     def interrupted(_: Thread) -> None:
         raise KeyboardInterrupt
@@ -213,10 +214,19 @@ def test_a_ctrl_c_before_the_thread_is_up_does_not_leave_it_unstarted(
             owner.timer.at(clock.now + 5)
         with pytest.raises(KeyboardInterrupt):
             owner.todo.carry_out()
-    owner.todo.recover()
-    with owner.todo.lock:
-        owner.timer.mend()
-    owner.todo.carry_out()
+    me = threading.get_ident()
+
+    def mend() -> None:
+        with owner.todo.lock:
+            owner.timer.mend(None if mends == "here" else me)
+        owner.todo.carry_out()
+
+    if mends == "here":
+        mend()
+    else:
+        mender = Thread(target=mend)
+        mender.start()
+        mender.join(TIMEOUT)
     assert len(threads()) == 1
     owner.timer.dismiss()
 
@@ -224,6 +234,6 @@ def test_a_ctrl_c_before_the_thread_is_up_does_not_leave_it_unstarted(
 def test_a_ctrl_c_mends_nothing_where_nothing_is_due(clock: FakeClock) -> None:
     owner = Owner(clock)
     with owner.todo.lock:
-        owner.timer.mend()
+        owner.timer.mend(None)
     owner.todo.carry_out()
     assert threads() == []

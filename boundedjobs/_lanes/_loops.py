@@ -78,7 +78,7 @@ class LoopLane:
         if exc is not None:  # the loop is closed
             self.abandon(exc)
 
-    def mend(self) -> None:
+    def mend(self, thread: int | None) -> None:
         """Wake again a loop that a Ctrl-C has kept from being woken. Under the lock."""
         if self._inbox:
             self._todo.add(self.wake)
@@ -248,10 +248,11 @@ class PrivateLane(LoopLane):
             self.thread = None
             self.abandon(exc)
 
-    def mend(self) -> None:
-        if self.thread is not None and self.thread.ident is None and self._starter == get_ident():
-            self.thread = None  # a Ctrl-C has kept this thread from starting it
-        super().mend()
+    def mend(self, thread: int | None) -> None:
+        started, at_it = self.thread, (get_ident(), thread)
+        if started is not None and started.ident is None and self._starter in at_it:
+            self.thread = None  # a Ctrl-C has kept it from starting that
+        super().mend(thread)
 
     def stop(self) -> None:
         """End the loop and its thread, once nothing is left to run there."""
@@ -262,6 +263,8 @@ class PrivateLane(LoopLane):
             call(loop.call_soon_threadsafe, (stop.set,), {})
 
     def _run(self) -> None:
+        if self.thread is not current_thread():
+            return  # a Ctrl-C came while this was being started, and another one was
         serving = self._serve()
         _, exc = call(self._run_loop, (serving,), {})
         serving.close()  # it has not begun if no loop could be made

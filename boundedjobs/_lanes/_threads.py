@@ -93,23 +93,24 @@ class ThreadLane:
         for _ in range(min(-self.spare, self.limit - len(self.workers))):
             self._add(None)
 
-    def mend(self) -> None:
-        """Start again whom a Ctrl-C has kept from being started. Under the lock."""
-        for worker in self.workers:
-            if worker.ident is None and worker.starter in (None, get_ident()):
-                self._todo.add(partial(self._start, worker, worker.first))
+    def mend(self, thread: int | None) -> None:
+        """Start again whom a Ctrl-C has kept from being started, here or by `thread`.
 
-    def _start(self, worker: Worker, job: Job[Any] | None) -> None:
+        Under the lock.
+        """
+        for worker in self.workers:
+            if worker.ident is None and worker.starter in (None, get_ident(), thread):
+                self._todo.add(partial(self._start, worker, worker.first, thread))
+
+    def _start(self, worker: Worker, job: Job[Any] | None, thread: int | None = None) -> None:
         with self._lock:
-            if worker.ident is not None or worker.starter not in (None, get_ident()):
+            starter = worker.starter
+            if worker.ident is not None or starter not in (None, get_ident(), thread):
                 return
             worker.starter = get_ident()
-        try:
-            exc = attempt(worker.start)
-        except BaseException:
-            # Ctrl-C while start() waited for the thread, which may have come up or not.
-            worker.up.wait(1)
-            raise
+        if starter is not None and worker.up.wait(1):
+            return  # a Ctrl-C came while start() waited for the thread, which has come up
+        exc = attempt(worker.start)
         if exc is not None:
             with self._lock:
                 self.leave(worker)

@@ -426,6 +426,8 @@ class Baton:
         return Queue(self)
 
     def _start_bare(self, call: Callable[..., object], args: tuple[Any, ...]) -> None:
+        if self.is_over:  # a strand that ends takes that for a Ctrl-C, and has it mended
+            self._abandon()
         threading.Thread(target=call, args=args, name="bare", daemon=True).start()
 
 
