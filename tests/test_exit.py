@@ -13,6 +13,7 @@ from textwrap import dedent
 
 import pytest
 
+from boundedjobs._here import starts_no_late_threads
 from tests.gates import TIMEOUT
 
 pytestmark = pytest.mark.slow
@@ -239,6 +240,32 @@ def test_a_limit_that_is_set_at_exit_loses_no_job(children: Children) -> None:
     )
     assert lines.count("len succeeded") == 4
     assert "len interrupted" not in lines
+
+
+@pytest.mark.skipif(
+    starts_no_late_threads(sys.version_info), reason="no thread can be started there"
+)
+def test_as_many_jobs_run_at_once_as_a_limit_allows_that_is_set_at_exit(children: Children) -> None:
+    lines = children.run(
+        """
+        runner = BoundedRunner(1)
+        barrier = threading.Barrier(3)
+
+        def grow():
+            assert exiting.wait(10)
+            runner.limit = 3
+
+        def meet():
+            barrier.wait(10)
+            say("met")
+
+        note_exit()
+        runner.submit(grow)
+        for _ in range(3):
+            runner.submit(meet)
+        """
+    )
+    assert lines.count("met") == 3
 
 
 def test_jobs_of_a_runner_that_is_paused_run_at_exit(children: Children) -> None:

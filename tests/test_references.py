@@ -34,6 +34,7 @@ from boundedjobs import (
     RunnerFull,
     current_job,
 )
+from boundedjobs._latch import Latch
 from tests.blocking import when_blocking
 from tests.freeing import until
 from tests.gates import TIMEOUT, AsyncGate, Gate
@@ -334,6 +335,22 @@ def test_a_refused_wait_leaves_nothing() -> None:
         job.result(TIMEOUT)
         del job
         assert watch.left() == []
+
+
+def test_waits_in_vain_leave_nothing_where_they_waited() -> None:
+    gate = Gate()
+    with BoundedRunner(1) as runner:
+        job = runner.submit(gate)
+        before = len(latches())
+        for _ in range(5):
+            with pytest.raises(TimeoutError):
+                job.result(0)
+        assert len(latches()) == before
+        gate.open()
+
+
+def latches() -> list[Latch]:
+    return [each for each in gc.get_objects() if type(each) is Latch]
 
 
 # What a handle keeps.

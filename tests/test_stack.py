@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Generator
-from threading import Event
+from os import sched_yield
+from threading import Event, Thread, current_thread
 from types import coroutine
 from typing import Any
 
-from boundedjobs import BoundedRunner, Job, current_job
+from boundedjobs import BoundedRunner, Job, JobTimeout, current_job
 from tests.gates import TIMEOUT, AsyncGate, Gate
 
 
@@ -44,6 +45,21 @@ def test_of_a_job_on_a_thread_it_is_the_live_stack_from_the_body_on() -> None:
     assert lines[0] == "Thread 'content-0' (most recent call last):"
     assert functions(stack)[:3] == ["outer", "inner", "Gate.__call__"]
     assert "    gate()  # here it is" in lines
+
+
+def test_of_a_body_that_goes_on_it_is_there_when_the_callbacks_of_its_job_have_been_called() -> (
+    None
+):
+    gate, tellers = Gate(), list[Thread]()
+    with BoundedRunner(1, name="content", timeout=0.01) as runner:
+        job = runner.submit(outer, gate)
+        job.add_done_callback(lambda _: tellers.append(current_thread()))
+        assert isinstance(job.exception(TIMEOUT), JobTimeout)
+        while not tellers:
+            sched_yield()
+        tellers[0].join(TIMEOUT)
+        assert functions(job.stack())[:2] == ["outer", "inner"]
+        gate.open()
 
 
 def test_it_is_empty_before_the_body_has_begun_and_when_it_is_over() -> None:

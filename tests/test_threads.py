@@ -359,6 +359,15 @@ def test_the_workers_have_gone_when_the_runner_is_closed() -> None:
     assert [thread.is_alive() for thread in threads] == [False] * 3
 
 
+def test_a_worker_that_has_left_is_kept_by_nobody() -> None:
+    runner = BoundedRunner(1)
+    with runner:
+        worker = runner.submit(lambda: weakref.ref(threading.current_thread())).result(TIMEOUT)
+    gc.collect()
+    assert worker() is None
+    assert repr(runner)
+
+
 def test_the_workers_go_when_the_runner_is_dropped() -> None:
     runner = BoundedRunner(3, name="dropped")
     barrier = threading.Barrier(4)
