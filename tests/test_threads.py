@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from boundedjobs import BoundedRunner, Job, JobEvent, JobInterrupted, JobStatus
+from tests.blocking import when_blocking
 from tests.freeing import ends
 from tests.gates import TIMEOUT, Gate, Heard
 
@@ -517,6 +518,32 @@ def test_a_ctrl_c_while_a_worker_is_started_loses_no_job(
         assert runner.submit(len, "abc").result(TIMEOUT) == 3
         assert len(workers(runner)) == 1
     assert heard.statuses("nothing") == ["pending", "running", "succeeded"]
+
+
+def test_a_worker_that_comes_up_only_after_a_ctrl_c_is_not_started_twice(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    start, started = threading.Thread.start, list[threading.Thread]()
+    comes = threading.Event()
+
+    def come_up() -> None:
+        assert comes.wait(TIMEOUT)
+        start(started[0])
+
+    def interrupted(self: threading.Thread) -> None:
+        started.append(self)
+        raise KeyboardInterrupt
+
+    with BoundedRunner(1) as runner:
+        late = threading.Thread(target=come_up)
+        late.start()
+        monkeypatch.setattr(threading.Thread, "start", interrupted)
+        with pytest.raises(KeyboardInterrupt), when_blocking(comes.set):
+            runner.submit(nothing)
+        late.join(TIMEOUT)
+        assert len(started) == 1
+        assert runner.submit(len, "abc").result(TIMEOUT) == 3
+        assert workers(runner) == started
 
 
 @pytest.mark.skipif(
