@@ -23,6 +23,7 @@ import gc
 import os
 import sys
 import threading
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import nullcontext, suppress
 from functools import cache, partial
 from itertools import count
@@ -30,6 +31,7 @@ from pathlib import Path
 from threading import Barrier, BrokenBarrierError, Thread
 from time import monotonic
 from typing import TYPE_CHECKING, Any, cast
+from weakref import WeakValueDictionary
 
 import pytest
 
@@ -225,19 +227,23 @@ class World:
     def when_waiting(self) -> None:
         """Called when the main thread is about to wait."""
 
+    def body(self, fn: Callable[..., object]) -> Callable[..., object]:
+        """As it is handed in."""
+        return fn
+
     def warm_up(self, *, loop: bool = False) -> None:
         """Have the threads started already."""
         barrier = Barrier(LIMIT)
-        for job in [self.runner.submit(barrier.wait, TIMEOUT) for _ in range(LIMIT)]:
+        for job in [self.runner.submit(self.body(barrier.wait), TIMEOUT) for _ in range(LIMIT)]:
             job.result(TIMEOUT)
         if loop:
             self.runner.submit(asyncio.sleep, 0).result(TIMEOUT)
 
     def fill(self, pending: int = 0) -> None:
         """Have all slots taken, and so many jobs wait."""
-        self.jobs += [self.runner.submit(self.gate, n) for n in range(LIMIT)]
+        self.jobs += [self.runner.submit(self.body(self.gate), n) for n in range(LIMIT)]
         self.gate.wait_for(LIMIT)
-        self.jobs += [self.runner.submit(self.gate, n) for n in range(pending)]
+        self.jobs += [self.runner.submit(self.body(self.gate), n) for n in range(pending)]
 
     def in_thread(self, what: str, fn: Callable[[], object]) -> Thread:
         """Call `fn`, which may block, on another thread; it must come back in the end."""
@@ -324,7 +330,7 @@ class World:
         def meet() -> None:
             barrier.wait(PATIENCE)
 
-        for job in [self.runner.submit(meet) for _ in range(self.runner.limit)]:
+        for job in [self.runner.submit(self.body(meet)) for _ in range(self.runner.limit)]:
             try:
                 job.result(2 * PATIENCE)
             except (BrokenBarrierError, TimeoutError) as exc:
@@ -785,6 +791,82 @@ def test_running_async_jobs_on_the_loop_that_is_interrupted(
                 await job
 
         return world, lambda: asyncio.run(main())
+
+    sweep(prepare)
+
+
+_sent: WeakValueDictionary[int, Callable[..., object]] = WeakValueDictionary()
+
+
+class Sent:
+    """A body that is pickled, on its way to a thread of this process."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    def __call__(self, *args: object) -> object:
+        return _sent[self.number](*args)
+
+
+class InExecutor(World):
+    """Its bodies run in an executor."""
+
+    def __init__(self, executor: Executor, **options: Any) -> None:
+        super().__init__(executor=executor, **options)
+        self._bodies: list[Callable[..., object]] = []
+
+    def body(self, fn: Callable[..., object]) -> Callable[..., object]:
+        self._bodies.append(fn)
+        _sent[id(fn)] = fn
+        return Sent(id(fn))
+
+
+@pytest.fixture
+def executor() -> Iterator[Executor]:
+    with ThreadPoolExecutor(2 * LIMIT) as executor:
+        yield executor
+
+
+def in_executor(executor: Executor, is_heard: bool) -> InExecutor:
+    heard = Heard()
+    world = InExecutor(executor, **({"on_status": heard} if is_heard else {}))
+    world.heard = heard
+    return world
+
+
+@HEARD
+def test_submitting_what_runs_in_an_executor(
+    sweep: Sweep, is_heard: bool, executor: Executor
+) -> None:
+    def prepare() -> tuple[World, Callable[[], object]]:
+        world = in_executor(executor, is_heard)
+        world.warm_up()
+        body = world.body(world.gate)
+        return world, lambda: world.jobs.append(world.runner.submit(body))
+
+    sweep(prepare)
+
+
+@HEARD
+def test_cancelling_what_runs_in_an_executor(
+    sweep: Sweep, is_heard: bool, executor: Executor
+) -> None:
+    def prepare() -> tuple[World, Callable[[], object]]:
+        world = in_executor(executor, is_heard)
+        world.fill(pending=1)
+        world.watch(world.jobs[0])
+        return world, world.jobs[0].cancel
+
+    sweep(prepare)
+
+
+@HEARD
+def test_closing_what_has_an_executor(sweep: Sweep, is_heard: bool, executor: Executor) -> None:
+    def prepare() -> tuple[World, Callable[[], object]]:
+        world = in_executor(executor, is_heard)
+        world.is_closed = True
+        world.fill(pending=1)
+        return world, lambda: world.runner.shutdown(wait=False)
 
     sweep(prepare)
 
