@@ -456,6 +456,32 @@ def test_submitting_to_a_runner_without_threads(sweep: Sweep) -> None:
 
 
 @HEARD
+@pytest.mark.parametrize("sweep", [*ONCE, *STACKS], indirect=True)  # after two, one can
+def test_submitting_where_no_worker_can_be_started(
+    sweep: Sweep, is_heard: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = Thread.start
+
+    def refuse(thread: Thread) -> None:
+        if thread.name.startswith("runner-"):
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    def prepare() -> tuple[World, Callable[[], object]]:
+        world = world_for(is_heard)
+        world.ends.add(JobStatus.INTERRUPTED)
+
+        def operation() -> None:
+            with monkeypatch.context() as patch:
+                patch.setattr(Thread, "start", refuse)
+                world.jobs.append(world.runner.submit(world.gate))
+
+        return world, operation
+
+    sweep(prepare)
+
+
+@HEARD
 def test_submitting_to_a_full_runner(sweep: Sweep, is_heard: bool) -> None:
     def prepare() -> tuple[World, Callable[[], object]]:
         world = world_for(is_heard)

@@ -104,8 +104,8 @@ class ThreadLane:
 
     def _start(self, worker: Worker, job: Job[Any] | None, thread: int | None = None) -> None:
         with self._lock:
-            starter = worker.starter
-            if worker.ident is not None or starter not in (None, get_ident(), thread):
+            starter, is_new = worker.starter, worker.ident is None and worker in self.workers
+            if not is_new or starter not in (None, get_ident(), thread):
                 return
             worker.starter = get_ident()
         if starter is not None and worker.up.wait(1):
