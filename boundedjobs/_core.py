@@ -147,7 +147,6 @@ class Core(Bodies):
             return self._leave_room(job)
         if job._teller == get_ident():  # else it may run already, and report
             self.tell(job)
-        self.carry_out()
         return verdict
 
     def leave_room(self, job: Job[Any]) -> Verdict:

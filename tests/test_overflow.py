@@ -295,7 +295,10 @@ def test_the_error_carries_the_rejected_job() -> None:
     assert job is not None
     assert (job.status, job.args, job.kwargs) == (JobStatus.REJECTED, ("7",), {"base": 8})
     assert job.done()
-    assert repr(job.exception(0)) == repr(caught.value)
+    kept = job.exception(0)
+    assert isinstance(kept, RunnerFull)
+    assert repr(kept) == repr(caught.value)
+    assert (kept.limit, kept.running, kept.pending, kept.job) == (1, 1, 0, None)
     assert job.failure is not None
     assert (job.failure.type, job.failure.message, job.failure.phase) == (
         *("boundedjobs.errors.RunnerFull", str(caught.value)),
