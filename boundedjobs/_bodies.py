@@ -223,10 +223,12 @@ class Bodies(Watching):
 
     def lose(self, job: Job[Any], exc: BaseException | None) -> None:
         """The body can't be started, or will never go on: its thread or loop is not there."""
-        self.todo.follow_up(partial(self._lose, job, exc))
+        self.todo.follow_up(partial(self._lose, job, exc, job._started))
 
-    def _lose(self, job: Job[Any], exc: BaseException | None) -> None:
+    def _lose(self, job: Job[Any], exc: BaseException | None, started: float | None) -> None:
         with self.lock:
+            if job._started is not started:
+                return  # it has begun elsewhere, where it was put after a Ctrl-C
             awaitable, job._awaitable = job._awaitable, None
         close_coroutine(awaitable)
         why = "its event loop is gone" if exc is None else str(exc)

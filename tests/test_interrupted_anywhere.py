@@ -456,7 +456,7 @@ def test_submitting_to_a_runner_without_threads(sweep: Sweep) -> None:
 
 
 @HEARD
-@pytest.mark.parametrize("sweep", [*ONCE, *STACKS], indirect=True)  # after two, one can
+@pytest.mark.parametrize("sweep", [*ONCE, TWICE[0], *STACKS], indirect=True)  # many take minutes
 def test_submitting_where_no_worker_can_be_started(
     sweep: Sweep, is_heard: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
