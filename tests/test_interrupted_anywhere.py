@@ -44,6 +44,7 @@ from boundedjobs import (
     RunnerClosed,
     current_job,
 )
+from boundedjobs._flight import Turn
 from tests.blocking import MOMENT, when_blocking
 from tests.gates import TIMEOUT, AsyncGate, Gate, Heard
 
@@ -399,7 +400,7 @@ ONCE = [
     pytest.param(((1,), Interruption), id="every_point", marks=pytest.mark.proof),
 ]
 TWICE = [
-    pytest.param(((41, 23), Interruption), id="some_pairs"),
+    pytest.param(((67, 37), Interruption), id="some_pairs"),
     pytest.param(((5, 3), Interruption), id="many_pairs", marks=pytest.mark.proof),
 ]
 STACKS = [
@@ -895,6 +896,85 @@ def test_closing_what_has_an_executor(sweep: Sweep, is_heard: bool, executor: Ex
         return world, lambda: world.runner.shutdown(wait=False)
 
     sweep(prepare)
+
+
+def interrupted_once(
+    monkeypatch: pytest.MonkeyPatch, owner: object, name: str, exc: type[BaseException]
+) -> None:
+    """The next call of a method is cut off before it has done anything; those after it are not."""
+    method = getattr(owner, name)
+
+    def cut_off(*_: object, **__: object) -> None:
+        monkeypatch.setattr(owner, name, method)
+        raise exc
+
+    monkeypatch.setattr(owner, name, cut_off)
+
+
+# Beside the sweeps, whose tracing coverage does not see through.
+
+
+def test_a_second_ctrl_c_while_the_first_is_mended_leaves_that_to_another_thread(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    heard, gate = Heard(), Gate()
+    with BoundedRunner(1, on_status=heard) as runner:
+        runner.submit(gate)
+        gate.wait_for()
+        job = runner.submit(len, "abc")
+        core = getattr(runner, "_core")  # noqa: B009
+        interrupted_once(monkeypatch, core, "conclude", KeyboardInterrupt)
+        interrupted_once(monkeypatch, core, "mend", KeyboardInterrupt)
+        with pytest.raises(KeyboardInterrupt):
+            job.cancel()
+        with pytest.raises(JobCancelled):
+            job.result(TIMEOUT)
+        gate.open()
+    assert heard.statuses("len") == ["pending", "cancelled"]
+
+
+def test_a_step_that_is_decided_once_more_is_heard_once() -> None:
+    heard, gate = Heard(), Gate()
+    with BoundedRunner(1, on_status=heard) as runner:
+        runner.submit(gate)
+        gate.wait_for()
+        job = runner.submit(len, "abc")
+        core = getattr(runner, "_core")  # noqa: B009
+        with core.lock:
+            core.note(job, JobStatus.PENDING)
+        gate.open()
+        assert job.result(TIMEOUT) == 3
+    assert heard.statuses("len") == ["pending", "running", "succeeded"]
+
+
+@pytest.mark.parametrize("way", ["for", "async for"])
+def test_an_error_of_an_input_that_was_taken_as_a_ctrl_c_came_is_for_the_next_one(
+    monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    class CtrlC(BaseException):
+        """Another one, for asyncio ends by a real one."""
+
+    def inputs() -> Iterator[str]:
+        yield from ()
+        raise ValueError("no input")
+
+    async def main(left: AsyncIterator[Job[int]]) -> None:
+        interrupted_once(monkeypatch, Turn, "end", CtrlC)
+        with pytest.raises(CtrlC):
+            await anext(left)
+        with pytest.raises(ValueError, match="no input"):
+            await anext(left)
+
+    with BoundedRunner(1) as runner:
+        left = runner.as_completed(len, inputs())
+        if way == "async for":
+            asyncio.run(main(left))
+            return
+        interrupted_once(monkeypatch, Turn, "end", CtrlC)
+        with pytest.raises(CtrlC):
+            next(left)
+        with pytest.raises(ValueError, match="no input"):
+            next(left)
 
 
 class Iterating(World):
