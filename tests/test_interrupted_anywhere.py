@@ -933,18 +933,19 @@ def test_a_second_ctrl_c_while_the_first_is_mended_leaves_that_to_another_thread
     assert heard.statuses("len") == ["pending", "cancelled"]
 
 
-def test_a_step_that_is_decided_once_more_is_heard_once() -> None:
+def test_an_end_that_is_decided_once_more_is_counted_and_heard_once() -> None:
     heard, gate = Heard(), Gate()
     with BoundedRunner(1, on_status=heard) as runner:
         runner.submit(gate)
         gate.wait_for()
         job = runner.submit(len, "abc")
+        job.cancel()
         core = getattr(runner, "_core")  # noqa: B009
         with core.lock:
-            core.note(job, JobStatus.PENDING)
+            core.note(job, JobStatus.CANCELLED)
         gate.open()
-        assert job.result(TIMEOUT) == 3
-    assert heard.statuses("len") == ["pending", "running", "succeeded"]
+        assert runner.snapshot().cancelled == 1
+    assert heard.statuses("len") == ["pending", "cancelled"]
 
 
 @pytest.mark.parametrize("way", ["for", "async for"])
