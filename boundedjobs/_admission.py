@@ -89,9 +89,9 @@ class Admission(Generic[T]):
         while self.pending and len(self.running) < self.slots and not self.held:
             self.held = self.spaced
             item = next(iter(self.pending))
-            self.running[item] = None
-            started.append(item)
+            self.running[item] = None  # in one step with the next: no signal is seen to between
             del self.pending[item]
+            started.append(item)
         return started
 
     def hold_back(self, item: T) -> None:
@@ -114,9 +114,9 @@ class Admission(Generic[T]):
         accepted: list[T] = []
         while self.outside and self._has_room():
             item = next(iter(self.outside))
-            self.arriving[item] = None
-            accepted.append(item)
+            self.arriving[item] = None  # as above
             del self.outside[item]
+            accepted.append(item)
         return accepted
 
     def close(self) -> list[T]:
