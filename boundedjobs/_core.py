@@ -201,8 +201,8 @@ class Core(Bodies):
             twin = type(error).__new__(type(error), *error.args)
             twin.__dict__.update(error.__dict__, job=None)
             job._failure, job._exception = failure, twin
+            self.ending[job] = None
             self.note(job, JobStatus.REJECTED)
-            self.ending[job] = None  # not before: a Ctrl-C in between would leave it there
         self.resume(job)
 
     def cancel(self, job: Job[Any], *, even_running: bool = True) -> bool:

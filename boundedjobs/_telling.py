@@ -238,6 +238,8 @@ class Telling(Ending):
             )
             if is_mine:
                 job._teller = me if job._steps else None
+            if job._status is None:
+                self.ending.pop(job, None)  # its refusal was cut off before it was decided
             meeting = job._meeting
             if meeting is not None and meeting.caller == thread:
                 meeting.caller = None

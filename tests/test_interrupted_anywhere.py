@@ -933,6 +933,22 @@ def test_a_second_ctrl_c_while_the_first_is_mended_leaves_that_to_another_thread
     assert heard.statuses("len") == ["pending", "cancelled"]
 
 
+def test_a_refusal_that_is_cut_off_before_it_is_decided_does_not_hold_up_the_closing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    gate = Gate()
+    runner = BoundedRunner(1, max_pending=0)
+    runner.submit(gate)
+    gate.wait_for()
+    core = getattr(runner, "_core")  # noqa: B009
+    interrupted_once(monkeypatch, core, "note", KeyboardInterrupt)
+    with pytest.raises(KeyboardInterrupt):
+        runner.submit(len, "abc")
+    gate.open()
+    runner.shutdown()
+    assert core.is_quiet()
+
+
 def test_an_end_that_is_decided_once_more_is_counted_and_heard_once() -> None:
     heard, gate = Heard(), Gate()
     with BoundedRunner(1, on_status=heard) as runner:
