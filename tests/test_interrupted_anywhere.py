@@ -44,6 +44,8 @@ from boundedjobs import (
     RunnerClosed,
     current_job,
 )
+from boundedjobs._admission import Admission
+from boundedjobs._failure import call
 from boundedjobs._flight import Turn
 from tests.blocking import MOMENT, when_blocking
 from tests.gates import TIMEOUT, AsyncGate, Gate, Heard
@@ -933,6 +935,88 @@ def test_a_second_ctrl_c_while_the_first_is_mended_leaves_that_to_another_thread
     assert heard.statuses("len") == ["pending", "cancelled"]
 
 
+def test_who_is_let_in_or_started_as_a_ctrl_c_comes_stands_in_one_place() -> None:
+    for k in count(1):
+        admission: Admission[str] = Admission(2, 2)
+        admission.slots = 0
+        for item in "abcd":
+            admission.submit(item, may_wait=True)
+        admission.place("a")
+        admission.place("b")
+        admission.slots = 2
+
+        def operation(admission: Admission[str] = admission) -> None:
+            admission.start()
+            admission.let_in()
+
+        interruption = Interruption((k,), lambda: None)
+        interruption.run(operation)
+        stands = [*admission.outside, *admission.arriving, *admission.pending, *admission.running]
+        assert sorted(stands) == ["a", "b", "c", "d"], interruption.where
+        if not interruption.where:
+            break
+    assert k > 10
+
+
+def test_a_job_that_has_begun_elsewhere_is_not_lost_with_a_thread_that_did_not_start() -> None:
+    gate = Gate()
+    with BoundedRunner(1) as runner:
+        job = runner.submit(gate)
+        gate.wait_for()
+        not_begun_then = None
+        getattr(runner, "_core")._lose(job, RuntimeError("no thread"), not_begun_then)  # noqa: B009
+        assert job.status is JobStatus.RUNNING
+        gate.open()
+        job.result(TIMEOUT)
+
+
+def waiting_for_room(runner: BoundedRunner, fn: Callable[[], object]) -> tuple[Thread, list[Any]]:
+    """A thread that calls `fn`, which waits for room; and what comes of it."""
+    outcome: list[Any] = []
+    thread = Thread(target=lambda: outcome.append(call(fn, (), {})))
+    thread.start()
+    while not getattr(runner, "_core").rooms:  # noqa: B009 - until it waits
+        os.sched_yield()
+    return thread, outcome
+
+
+def test_one_that_was_let_in_and_by_a_ctrl_c_not_accepted_yet_is_not_told_that_it_is_out() -> None:
+    gate = Gate()
+    with BoundedRunner(1, max_pending=0, when_full="wait") as runner:
+        runner.submit(gate)
+        gate.wait_for()
+        core = getattr(runner, "_core")  # noqa: B009
+        thread, outcome = waiting_for_room(runner, lambda: runner.submit(len, "abc"))
+        told: list[str] = []
+        with core.lock:
+            core.admission.max_pending = 1
+            (waiting,) = core.admission.let_in()  # where a Ctrl-C comes
+            ring, core.rooms[waiting] = core.rooms[waiting], lambda: told.append("out")
+            core.open_rooms()  # by somebody else
+            core.rooms[waiting] = ring
+        core.mend()
+        gate.open()
+        thread.join(TIMEOUT)
+        job, exc = outcome[0]
+        assert (exc, told) == (None, [])
+        assert job.result(TIMEOUT) == 3
+
+
+def test_pending_is_heard_of_a_job_that_is_let_in_when_its_waiting_has_been_mended() -> None:
+    heard, gate = Heard(), Gate()
+    with BoundedRunner(1, max_pending=0, on_status=heard) as runner:
+        runner.submit(gate)
+        gate.wait_for()
+        core = getattr(runner, "_core")  # noqa: B009
+        jobs = runner.as_completed(len, ["abc"])
+        thread, _ = waiting_for_room(runner, lambda: next(jobs))
+        core.resume(next(iter(core.rooms)), thread.ident)
+        gate.open()
+        thread.join(TIMEOUT)
+        assert not thread.is_alive()
+    assert heard.statuses("len") == ["pending", "running", "succeeded"]
+
+
 def test_a_refusal_that_is_cut_off_before_it_is_decided_does_not_hold_up_the_closing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -947,6 +1031,59 @@ def test_a_refusal_that_is_cut_off_before_it_is_decided_does_not_hold_up_the_clo
     gate.open()
     runner.shutdown()
     assert core.is_quiet()
+
+
+def test_callbacks_that_two_ctrl_cs_have_cut_off_are_called_by_another_thread(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    gate, called = Gate(), threading.Event()
+    with BoundedRunner(1) as runner:
+        runner.submit(gate)
+        gate.wait_for()
+        job = runner.submit(len, "abc")
+        job.add_done_callback(lambda _: called.set())
+        core = getattr(runner, "_core")  # noqa: B009
+        interrupted_once(monkeypatch, Job, "_call_back", KeyboardInterrupt)
+        interrupted_once(monkeypatch, core, "mend", KeyboardInterrupt)
+        with pytest.raises(KeyboardInterrupt):
+            job.cancel()
+        assert called.wait(TIMEOUT)
+        gate.open()
+
+
+def test_a_private_loop_whose_start_two_ctrl_cs_have_cut_off_is_started_by_another_thread(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    heard, gate = Heard(), AsyncGate()
+    with BoundedRunner(1, on_status=heard, drain_timeout=TIMEOUT) as runner:
+        core = getattr(runner, "_core")  # noqa: B009
+        interrupted_once(monkeypatch, core, "mend", KeyboardInterrupt)
+        with monkeypatch.context() as patch:
+            interrupted_once(patch, Thread, "start", KeyboardInterrupt)
+            with pytest.raises(KeyboardInterrupt):
+                runner.submit(gate)
+        gate.open()
+    assert heard.statuses() == ["pending", "running", "succeeded"]
+
+
+def test_a_worker_that_could_not_be_started_is_not_tried_again_after_a_ctrl_c(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tried: list[Thread] = []
+
+    def refuse(thread: Thread) -> None:
+        tried.append(thread)
+        raise RuntimeError("can't start new thread")
+
+    with BoundedRunner(1) as runner:
+        core = getattr(runner, "_core")  # noqa: B009
+        with monkeypatch.context() as patch:
+            patch.setattr(Thread, "start", refuse)
+            interrupted_once(monkeypatch, core, "lose", KeyboardInterrupt)
+            with pytest.raises(KeyboardInterrupt):
+                runner.submit(len, "abc")
+        assert len(set(tried)) == len(tried) > 0
+        assert runner.submit(len, "abc").result(TIMEOUT) == 3
 
 
 def test_an_end_that_is_decided_once_more_is_counted_and_heard_once() -> None:
