@@ -221,50 +221,56 @@ class Bodies(Watching):
             log_failed(job, status, failure)
         return self.conclude(job, worker=worker)
 
-    def lose(self, job: Job[Any], exc: BaseException | None) -> None:
-        """The body can't be started, or will never go on: its thread or loop is not there."""
-        self.todo.follow_up(partial(self._lose, job, exc, job._started))
+    def lose(self, job: Job[Any], exc: BaseException | None, started: float | None) -> None:
+        """The body can't be started, or will never go on: its thread or loop is not there.
+
+        Nothing is lost if it is not as it was when it had `started` then, or (None) had not: it
+        has begun elsewhere, where it was put after a Ctrl-C.
+        """
+        self.todo.follow_up(partial(self._lose, job, exc, started))
 
     def _lose(self, job: Job[Any], exc: BaseException | None, started: float | None) -> None:
-        with self.lock:
-            if job._started is not started:
-                return  # it has begun elsewhere, where it was put after a Ctrl-C
-            awaitable, job._awaitable = job._awaitable, None
-        close_coroutine(awaitable)
         why = "its event loop is gone" if exc is None else str(exc)
-        phase: Phase = "loop" if job._active else "start"
-        what = "could not go on" if job._active else "could not be started"
-        for victim in self.interrupt([job], phase, f"the job {what}: {why}", exc, ended=True):
-            assert victim._failure is not None
-            log_failed(victim, JobStatus.INTERRUPTED, victim._failure)
+        phase: Phase = "start" if started is None else "loop"
+        what = "could not be started" if started is None else "could not go on"
+        message = f"the job {what}: {why}"
+        failure = capture(_interrupted(message, exc), phase)
+        with self.lock:  # in one step: a worker may begin it now
+            if job._started is not started:
+                return
+            job._active = False
+            awaitable, job._awaitable = job._awaitable, None
+            victims = self._interrupt([job], failure, message, exc)
+        close_coroutine(awaitable)
+        for victim in victims:
+            log_failed(victim, JobStatus.INTERRUPTED, failure)
             self.conclude(victim)
         if self.mend_after(exc):
             self.resume(job)
         self.release(job)
 
-    def interrupt(
+    def interrupt(self, jobs: Iterable[Job[Any]], phase: Phase, message: str) -> list[Job[Any]]:
+        """Decide that jobs are INTERRUPTED; return those that had no end yet, to `conclude`."""
+        failure = capture(_interrupted(message, None), phase)
+        with self.lock:
+            return self._interrupt(jobs, failure, message, None)
+
+    def _interrupt(
         self,
         jobs: Iterable[Job[Any]],
-        phase: Phase,
+        failure: Failure,
         message: str,
-        cause: BaseException | None = None,
-        *,
-        ended: bool = False,
+        cause: BaseException | None,
     ) -> list[Job[Any]]:
-        """Decide that jobs are INTERRUPTED; return those that had no end yet, to `conclude`."""
-        failure = capture(_interrupted(message, cause), phase)
         victims = []
-        with self.lock:
-            for job in jobs:
-                if ended:
-                    job._active = False
-                if job._status in FINAL:
-                    continue
-                job._failure, job._exception = failure, _interrupted(message, cause)
-                job._asked = True
-                self.ending[job] = None
-                self.note(job, JobStatus.INTERRUPTED)
-                victims.append(job)
+        for job in jobs:
+            if job._status in FINAL:
+                continue
+            job._failure, job._exception = failure, _interrupted(message, cause)
+            job._asked = True
+            self.ending[job] = None
+            self.note(job, JobStatus.INTERRUPTED)
+            victims.append(job)
         return victims
 
 

@@ -226,7 +226,7 @@ class Job(LazyFuture[T]):
         return self._keeper.drive(self)
 
     def _lost(self, exc: BaseException | None) -> None:
-        self._keeper.lose(self, exc)
+        self._keeper.lose(self, exc, self._started)
 
     def _call_back(self, callbacks: Iterable[Callable[[Any], object]]) -> None:
         me, context = get_ident(), self._context  # read once: it is dropped when the job has ended

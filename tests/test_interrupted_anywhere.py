@@ -45,7 +45,7 @@ from boundedjobs import (
     current_job,
 )
 from boundedjobs._admission import Admission
-from boundedjobs._failure import call
+from boundedjobs._failure import call, capture
 from boundedjobs._flight import Turn
 from tests.blocking import MOMENT, when_blocking
 from tests.gates import TIMEOUT, AsyncGate, Gate, Heard
@@ -958,13 +958,44 @@ def test_who_is_let_in_or_started_as_a_ctrl_c_comes_stands_in_one_place() -> Non
     assert k > 10
 
 
-def test_a_job_that_has_begun_elsewhere_is_not_lost_with_a_thread_that_did_not_start() -> None:
-    gate = Gate()
+def test_a_job_that_begins_elsewhere_is_not_lost_with_a_thread_that_did_not_start(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    before, gate = Gate(), Gate()
     with BoundedRunner(1) as runner:
+        runner.submit(before)
         job = runner.submit(gate)
-        gate.wait_for()
-        not_begun_then = None
-        getattr(runner, "_core")._lose(job, RuntimeError("no thread"), not_begun_then)  # noqa: B009
+        before.wait_for()
+
+        def capture_while_it_begins(exc: BaseException, phase: Any) -> Any:
+            before.open()
+            gate.wait_for()
+            return capture(exc, phase)
+
+        monkeypatch.setattr("boundedjobs._bodies.capture", capture_while_it_begins)
+        getattr(runner, "_core")._lose(job, RuntimeError("no thread"), None)  # noqa: B009
+        assert job.status is JobStatus.RUNNING
+        gate.open()
+        job.result(TIMEOUT)
+
+
+def test_nor_is_one_that_has_begun_elsewhere_before_that_is_found(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    gate, refused, start = Gate(), list[Thread](), Thread.start
+    with BoundedRunner(2) as runner:
+
+        def refuse_the_first(thread: Thread) -> None:
+            if not refused:
+                refused.append(thread)
+                getattr(runner, "_core").mend()  # noqa: B009 - as after a Ctrl-C on another thread
+                gate.wait_for()
+                raise RuntimeError("can't start new thread")
+            start(thread)
+
+        monkeypatch.setattr(Thread, "start", refuse_the_first)
+        job = runner.submit(gate)
+        assert refused
         assert job.status is JobStatus.RUNNING
         gate.open()
         job.result(TIMEOUT)

@@ -118,7 +118,7 @@ class ThreadLane:
                     self.spare += 1  # one was put for it meanwhile
                     job = self.ready.get_nowait()
             if job is not None:
-                job._keeper.lose(job, exc)
+                job._keeper.lose(job, exc, None)
 
     def wait(self, worker: Worker) -> Job[Any] | None:
         """Wait, as a worker, for a job; None: leave."""
