@@ -9,7 +9,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from boundedjobs._callables import close_coroutine, must_be_awaited
-from boundedjobs._failure import Elsewhere, call, capture, trace_of
+from boundedjobs._failure import Elsewhere, attempt, capture, trace_of
 from boundedjobs._job import Job, current
 from boundedjobs._log import log_failed
 from boundedjobs._status import FINAL, RUNNING, SUCCEEDED, JobStatus
@@ -142,7 +142,7 @@ class Bodies(Watching):
         told = loop.create_future()
 
         def wake() -> None:
-            call(loop.call_soon_threadsafe, (lambda: told.done() or told.set_result(None),), {})
+            attempt(loop.call_soon_threadsafe, lambda: told.done() or told.set_result(None))
 
         with self.lock:
             if job._teller is None:

@@ -69,7 +69,7 @@ class Book:
         self.rooms: dict[Job[Any], Callable[[], object]] = {}
         self.if_limit_is_set: dict[object, Callable[[], object]] = {}
         self.ending: dict[Job[Any], None] = {}  # out of the queue, its end not yet heard by all
-        self.closings: list[Latch] = []  # set when nothing is left to do, or anew to be done
+        self.closings: dict[Latch, None] = {}  # set when nothing is left to do, or anew to be done
         self.left_behind: WeakSet[Thread] = WeakSet()  # outlived a deadline: not waited for
         self.listener_errors = 0
         self.admission.spaced = self.stagger is not None
@@ -338,7 +338,7 @@ class Book:
             private = None
             if self.loops is not None and not self.admission.running:
                 private = self.loops.detach()  # in one step: nothing more is put there
-            closings, self.closings = self.closings, []
+            closings = [*self.closings]
             is_over, self.is_closing = self.is_closing, False
         if is_over:
             log_closed(self.name, self.history.counts())
@@ -348,3 +348,4 @@ class Book:
             self.executors.dismiss()
         for closing in closings:
             closing.set()
+            self.closings.pop(closing, None)

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from boundedjobs._daemon import Daemon
 from boundedjobs._failure import attempt
-from boundedjobs._here import make_sure_of_room
 from boundedjobs._latch import Latch
 from boundedjobs._log import log_closing, log_interrupted, log_unheard
 from boundedjobs._pace import resume
@@ -32,7 +31,10 @@ def close(core: Core, *, cancel_pending: bool) -> None:
     if core.todo.is_interrupting():
         core.put_off(close, core, cancel_pending=cancel_pending)
         return
-    make_sure_of_room()
+    core.mending(None, _close, core, cancel_pending=cancel_pending)
+
+
+def _close(core: Core, *, cancel_pending: bool) -> None:
     with core.lock:
         says = core.stop_accepting()
     if says:
@@ -68,9 +70,9 @@ def reopen(core: Core) -> None:
         return
     core.admission.open()
     core.threads.recall()
-    closings, core.closings = core.closings, []
-    for closing in closings:
+    for closing in [*core.closings]:
         closing.set()
+    core.closings.clear()
 
 
 def check_may_wait(core: Core, form: str) -> None:
@@ -89,7 +91,7 @@ def _closing(core: Core) -> Latch:
     latch = Latch()
     with core.lock:
         if core.admission.closed:
-            core.closings.append(latch)
+            core.closings[latch] = None
         else:
             latch.set()  # the jobs that are there now are not to be waited for, nor let go of
     return latch
@@ -118,14 +120,15 @@ def join(core: Core, deadline: float | None) -> None:
         threads: list[Thread] = [*core.threads.workers, *core.threads.leaving]
     if core.timer.stopping is not None:
         threads.append(core.timer.stopping)
-    if core.loops is not None and core.loops.stopping is not None:
-        threads.append(core.loops.stopping)
+    stopping = None if core.loops is None else core.loops.stopping
+    if stopping is not None and stopping.thread is not None:
+        threads.append(stopping.thread)
     if core.executors is not None and core.executors.closer is not None:
         threads.append(core.executors.closer)
     end = None if deadline is None else max(deadline, monotonic() + GRACE)
     for thread in threads:
-        if thread is current_thread() or thread.ident is None:
-            continue  # itself; or one that could not be started
+        if thread is current_thread() or not thread.is_alive():
+            continue  # itself; or one that could not be started, or has not begun
         if thread not in core.left_behind:
             thread.join(None if end is None else max(0.0, end - monotonic()))
             if thread.is_alive():
@@ -195,6 +198,7 @@ def drain_patiently(core: Core, deadline: float | None, *, raised: bool) -> None
     while True:
         try:
             if raised:
+                core.mend()
                 cancel_waiting(core)
             drain(core, deadline)
             break

@@ -12,6 +12,15 @@ class Daemon(Thread):
     says so where one is made: under a lock, say, where nothing is ready for an error.
     """
 
+    is_up = False
+    """Whether it has begun. After a Ctrl-C in `start` it may do so late, or never: that can leave
+    the lock taken that both sides use there, and the new thread waits for it.
+    """
+
     def start(self) -> None:
         self.daemon = True
         super().start()
+
+    def run(self) -> None:
+        self.is_up = True
+        super().run()

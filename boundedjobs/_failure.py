@@ -62,10 +62,18 @@ def call(
 
 
 def attempt(fn: Callable[..., object], *args: object) -> Exception | None:
-    """Call what may fail but is nobody's body; return the error, and let a Ctrl-C through."""
+    """Call what may fail but is nobody's body; return the error, and let a Ctrl-C through.
+
+    That may have become an error: a `Condition` of `threading`, of which `Thread.start` waits for
+    one, fails with "release unlocked lock" when it comes at the wrong moment.
+    """
+    handled = sys.exception()  # is the context of what fails here, too
     try:
         fn(*args)
     except Exception as exc:  # noqa: BLE001 - the system's refusal, whatever it is, ends the job
+        cause = exc.__context__
+        if cause is not None and cause is not handled and not isinstance(cause, Exception):
+            raise cause from None
         return exc
     return None
 

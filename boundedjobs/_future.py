@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from boundedjobs import _checks
-from boundedjobs._failure import call, set_trace
+from boundedjobs._failure import attempt, set_trace
 from boundedjobs._here import running_loop
 from boundedjobs._latch import Latch
 from boundedjobs._log import log_callback_error
@@ -66,7 +66,7 @@ class Alarm:
         if running_loop() is self._loop:
             self._ring()
         else:
-            call(self._loop.call_soon_threadsafe, (self._ring,), {})  # the loop may be closed
+            attempt(self._loop.call_soon_threadsafe, self._ring)  # the loop may be closed
 
     def _ring(self) -> None:
         if not self.rings.done():

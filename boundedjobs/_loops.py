@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING
 from boundedjobs._lanes._loops import LoopLane, PrivateLane
 
 if TYPE_CHECKING:
-    from threading import Thread
-
     from boundedjobs._todo import Todo
 
 
@@ -23,7 +21,7 @@ class Loops:
         self._lanes: dict[asyncio.AbstractEventLoop, LoopLane] = {}
         self._private: PrivateLane | None = None
         self._last_orders = last_orders  # a loop that does not run now will not run again
-        self.stopping: Thread | None = None  # of the last private loop, to be joined
+        self.stopping: PrivateLane | None = None  # the last one, whose thread is to be joined
 
     def lane(self, loop: asyncio.AbstractEventLoop | None) -> LoopLane:
         """The lane of `loop`; of the private one if there is none. Under the lock."""
@@ -45,10 +43,12 @@ class Loops:
         return None if self._private is None else self._private.loop
 
     def mend(self, thread: int | None) -> None:
-        """Wake again whom a Ctrl-C has kept from being woken. Under the lock."""
+        """Wake, or stop, again whom a Ctrl-C has kept from it. Under the lock."""
         for lane in [*self._lanes.values(), self._private]:
             if lane is not None:
                 lane.mend(thread)
+        if self.stopping is not None:
+            self._todo.add(self.stopping.stop)
 
     def are_only(self, loop: asyncio.AbstractEventLoop | None) -> bool:
         """Whether there is no lane of another loop that could have gone."""
@@ -69,7 +69,7 @@ class Loops:
         """Put nothing more on the private loop; return its lane, to be stopped. Under the lock."""
         lane, self._private = self._private, None
         if lane is not None:
-            self.stopping = lane.thread
+            self.stopping = lane
         return lane
 
     def stop(self) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from math import inf
 from queue import Empty, SimpleQueue
-from threading import TIMEOUT_MAX, Thread, current_thread, get_ident
+from threading import TIMEOUT_MAX, current_thread, get_ident
 from time import monotonic
 from typing import TYPE_CHECKING, Protocol
 
@@ -61,8 +61,8 @@ class Timer:
         """When it looks next; whoever looks sets it anew."""
         self.keeps: object = None
         """What must be kept alive until then: a runner whose jobs wait for nothing but time."""
-        self.thread: Thread | None = None
-        self.stopping: Thread | None = None  # the last one that was let go, to be joined
+        self.thread: Daemon | None = None
+        self.stopping: Daemon | None = None  # the last one that was let go, to be joined
         self._starter: int | None = None  # the thread that starts that one
         self._bell: SimpleQueue[None]  # of the thread
 
@@ -83,7 +83,7 @@ class Timer:
     def mend(self, thread: int | None) -> None:
         """Start the thread again that a Ctrl-C has kept this one, or `thread`, from starting."""
         started, at_it = self.thread, (get_ident(), thread)
-        if started is not None and started.ident is None and self._starter in at_it:
+        if started is not None and not started.is_up and self._starter in at_it:
             self.thread = None
         if self.due < inf:
             self.prepare()

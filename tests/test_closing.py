@@ -320,6 +320,15 @@ def test_a_submitter_that_waits_for_room_is_refused_by_the_closing(
     assert heard.statuses("nothing") == ["rejected"]
 
 
+def test_a_thread_that_a_ctrl_c_has_left_half_started_is_not_waited_for() -> None:
+    runner = BoundedRunner(1)
+    core = getattr(runner, "_core")  # noqa: B009
+    half_started = threading.Thread()
+    half_started._ident = 1  # type: ignore[attr-defined]  # it waits for a lock that none lets go of
+    core.threads.workers[half_started] = None
+    runner.shutdown()
+
+
 def test_every_one_of_several_threads_that_close_waits_to_the_end(gate: Gate) -> None:
     runner = BoundedRunner(2)
     jobs = [runner.submit(gate) for _ in range(3)]

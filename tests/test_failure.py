@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import pytest
 
 from boundedjobs import BoundedRunner, Failure, Job, JobStatus
-from boundedjobs._failure import call, capture
+from boundedjobs._failure import attempt, call, capture
 from tests.gates import TIMEOUT
 
 if TYPE_CHECKING:
@@ -626,3 +626,41 @@ def test_capture_never_raises_even_when_nothing_works(monkeypatch: pytest.Monkey
     failure = failure_of(ValueError("x"))
     assert failure.type == "ValueError"
     assert failure.message == "<could not be shown: SystemExit>"
+
+
+# Calls that may fail
+
+
+def test_a_ctrl_c_that_has_become_an_error_is_raised_as_what_it_was() -> None:
+    def start() -> None:
+        try:
+            raise KeyboardInterrupt
+        finally:
+            raise RuntimeError("release unlocked lock")
+
+    with pytest.raises(KeyboardInterrupt):
+        attempt(start)
+
+
+def test_what_fails_while_a_ctrl_c_is_handled_is_no_ctrl_c() -> None:
+    error = RuntimeError("can't start new thread")
+
+    def start() -> None:
+        raise error
+
+    try:
+        raise KeyboardInterrupt
+    except KeyboardInterrupt:
+        assert attempt(start) is error
+
+
+def test_an_error_whose_context_is_an_error_is_what_has_failed() -> None:
+    error = RuntimeError("can't start new thread")
+
+    def start() -> None:
+        try:
+            raise ValueError
+        finally:
+            raise error
+
+    assert attempt(start) is error

@@ -40,13 +40,16 @@ from boundedjobs import (
     BoundedRunner,
     Job,
     JobCancelled,
+    JobEvent,
     JobStatus,
     RunnerClosed,
     current_job,
 )
 from boundedjobs._admission import Admission
+from boundedjobs._closing import drain_patiently
 from boundedjobs._failure import call, capture
 from boundedjobs._flight import Turn
+from boundedjobs._lanes._loops import PrivateLane
 from tests.blocking import MOMENT, when_blocking
 from tests.gates import TIMEOUT, AsyncGate, Gate, Heard
 
@@ -1095,6 +1098,90 @@ def test_a_private_loop_whose_start_two_ctrl_cs_have_cut_off_is_started_by_anoth
                 runner.submit(gate)
         gate.open()
     assert heard.statuses() == ["pending", "running", "succeeded"]
+
+
+@pytest.mark.parametrize("wait", [True, False])
+def test_a_private_loop_that_a_ctrl_c_has_kept_from_being_stopped_is_stopped(
+    monkeypatch: pytest.MonkeyPatch, wait: bool
+) -> None:
+    async def here() -> Thread:
+        return threading.current_thread()
+
+    runner = BoundedRunner(1, drain_timeout=MOMENT)
+    thread = runner.submit(here).result(TIMEOUT)
+    interrupted_once(monkeypatch, PrivateLane, "stop", KeyboardInterrupt)
+    with pytest.raises(KeyboardInterrupt):
+        runner.shutdown(wait=wait)
+    thread.join(TIMEOUT)
+    assert not thread.is_alive()
+
+
+def test_nor_is_it_left_by_one_that_comes_in_the_midst_of_a_drain(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def here() -> Thread:
+        return threading.current_thread()
+
+    runner = BoundedRunner(1)
+    thread = runner.submit(here).result(TIMEOUT)
+    core = getattr(runner, "_core")  # noqa: B009
+    with core.lock:
+        core.stop_accepting()
+    interrupted_once(monkeypatch, PrivateLane, "stop", KeyboardInterrupt)
+    with pytest.raises(KeyboardInterrupt):
+        drain_patiently(core, monotonic() + MOMENT, raised=False)
+    thread.join(TIMEOUT)
+    assert not thread.is_alive()
+
+
+def test_a_closing_that_waits_goes_on_though_a_ctrl_c_comes_as_another_thread_ends_the_last_job(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    closing = Thread(target=lambda: runner.shutdown())
+
+    def close_and_cancel(event: JobEvent) -> None:
+        if event.status is JobStatus.PENDING:
+            closing.start()
+            while not core.closings:
+                os.sched_yield()
+            current_job().cancel()
+
+    runner = BoundedRunner(1, drain_timeout=TIMEOUT)
+    core = getattr(runner, "_core")  # noqa: B009
+    runner.submit(asyncio.sleep, 0).result(TIMEOUT)  # has a private loop
+    interrupted_once(monkeypatch, PrivateLane, "stop", KeyboardInterrupt)
+    began = monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        runner.wrap(len, on_status=close_and_cancel)("abc")
+    closing.join(TIMEOUT)
+    assert monotonic() - began < TIMEOUT  # nothing was let go of
+    assert not closing.is_alive()
+
+
+def test_a_ctrl_c_as_a_task_is_woken_goes_to_the_caller_and_wakes_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    gate, awaits = Gate(), threading.Event()
+    loops: list[asyncio.AbstractEventLoop] = []
+
+    async def await_it() -> None:
+        loops.append(asyncio.get_running_loop())
+        loops[0].call_soon(awaits.set)
+        with pytest.raises(JobCancelled):
+            await job
+
+    with BoundedRunner(1) as runner:
+        runner.submit(gate)
+        job = runner.submit(len, "abc")
+        thread = Thread(target=lambda: asyncio.run(await_it()))
+        thread.start()
+        assert awaits.wait(TIMEOUT)
+        interrupted_once(monkeypatch, loops[0], "call_soon_threadsafe", KeyboardInterrupt)
+        with pytest.raises(KeyboardInterrupt):
+            job.cancel()
+        thread.join(TIMEOUT)
+        assert not thread.is_alive()
+        gate.open()
 
 
 def test_a_worker_that_could_not_be_started_is_not_tried_again_after_a_ctrl_c(

@@ -665,6 +665,81 @@ def within_a_step(hook: Callable[[], object], step: Callable[[], object]) -> Any
     return asyncio.to_thread(take_step)
 
 
+TWO_CTRL_C = """
+    import collections, faulthandler, random, signal, sys
+    from boundedjobs import BoundedRunner
+
+    faulthandler.dump_traceback_later(int(sys.argv[2]), exit=True)
+    random.seed(1)
+    left = 0
+
+    def press_in(seconds):
+        signal.setitimer(signal.ITIMER_REAL, 1e-6 + random.random() * seconds)
+
+    def press(*_):
+        global left
+        if left:
+            left -= 1
+            if left:
+                press_in(0.0005)
+            raise KeyboardInterrupt
+
+    async def nothing():
+        pass
+
+    def submit(fn):
+        global left
+        left = 2
+        press_in(0.01)
+        while left:  # one that came inside the listener was that one's error
+            runner.submit(fn)
+
+    def close():
+        global left
+        runner.shutdown()
+        left = 0
+
+    signal.signal(signal.SIGALRM, press)
+    in_order = (["pending", "running", "succeeded"], ["pending", "cancelled"])
+    reached = collections.Counter()
+    for round in range(int(sys.argv[1])):
+        heard, seen = collections.defaultdict(list), 0
+        listener = None if round % 2 else lambda event: heard[event.job_id].append(event.status)
+        runner = BoundedRunner(2, on_status=listener, max_pending=50, when_full="wait")
+        try:
+            try:
+                submit(nothing if round % 4 > 1 else int)
+            except KeyboardInterrupt:
+                seen += 1
+                close()
+        except KeyboardInterrupt:
+            seen += 1
+        runner.shutdown()
+        shown = runner.snapshot()
+        assert (shown.running, shown.pending) == (0, 0), (round, shown)
+        wrong = [steps for steps in heard.values() if steps not in in_order]
+        assert len(wrong) <= shown.listener_errors <= 2, (round, wrong, shown)
+        reached[seen] += 1
+    assert reached[2], reached
+    print("reached", *sorted(reached.items()))
+    """
+
+
+@pytest.mark.parametrize("rounds", [50, pytest.param(2_000, marks=pytest.mark.proof)])
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this system has no interval timers")
+def test_two_real_ctrl_c_at_any_moment_lose_no_job(rounds: int) -> None:
+    seconds = 20 + rounds // 10
+    child = subprocess.run(
+        [sys.executable, "-c", dedent(TWO_CTRL_C), str(rounds), str(seconds)],
+        capture_output=True,
+        text=True,
+        timeout=seconds + TIMEOUT,
+        check=False,
+    )
+    assert child.returncode == 0, child.stdout + child.stderr
+    assert child.stdout.startswith("reached")
+
+
 def test_calls_from_within_a_step_of_the_runner_are_done_in_order_when_it_is_over() -> None:
     heard, progress, gate, said = Heard(), Heard(), AsyncGate(), list[bool]()
     over, all_done = threading.Event(), threading.Event()

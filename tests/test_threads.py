@@ -14,13 +14,24 @@ from typing import Any
 import pytest
 
 from boundedjobs import BoundedRunner, Job, JobEvent, JobInterrupted, JobStatus
-from tests.blocking import when_blocking
+from boundedjobs._todo import Todo
 from tests.freeing import ends
 from tests.gates import TIMEOUT, Gate, Heard
 
 
 def nothing() -> None:
     """A body."""
+
+
+def interrupt_once(monkeypatch: pytest.MonkeyPatch, owner: object, name: str) -> None:
+    """A Ctrl-C comes before the next call of a method has done anything."""
+    method = getattr(owner, name)
+
+    def interrupted(*_: object) -> None:
+        monkeypatch.setattr(owner, name, method)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(owner, name, interrupted)
 
 
 def workers(runner: BoundedRunner) -> list[threading.Thread]:
@@ -520,30 +531,67 @@ def test_a_ctrl_c_while_a_worker_is_started_loses_no_job(
     assert heard.statuses("nothing") == ["pending", "running", "succeeded"]
 
 
-def test_a_worker_that_comes_up_only_after_a_ctrl_c_is_not_started_twice(
+def test_a_worker_that_comes_up_only_after_a_ctrl_c_finds_another_in_its_place(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     start, started = threading.Thread.start, list[threading.Thread]()
-    comes = threading.Event()
 
-    def come_up() -> None:
-        assert comes.wait(TIMEOUT)
-        start(started[0])
-
-    def interrupted(self: threading.Thread) -> None:
+    def interrupted_once(self: threading.Thread) -> None:
         started.append(self)
-        raise KeyboardInterrupt
+        if len(started) == 1:
+            self._ident = 1  # type: ignore[attr-defined]  # the system has it, but it does not run
+            raise KeyboardInterrupt
+        start(self)
 
-    with BoundedRunner(1) as runner:
-        late = threading.Thread(target=come_up)
+    heard = Heard()
+    with BoundedRunner(1, on_status=heard) as runner:
+        with monkeypatch.context() as patch:
+            patch.setattr(threading.Thread, "start", interrupted_once)
+            with pytest.raises(KeyboardInterrupt):
+                runner.submit(nothing)
+        late, other = started
+        assert workers(runner) == [other]
         late.start()
-        monkeypatch.setattr(threading.Thread, "start", interrupted)
-        with pytest.raises(KeyboardInterrupt), when_blocking(comes.set):
-            runner.submit(nothing)
         late.join(TIMEOUT)
-        assert len(started) == 1
+        assert not late.is_alive()
         assert runner.submit(len, "abc").result(TIMEOUT) == 3
-        assert workers(runner) == started
+        assert workers(runner) == [other]
+    assert heard.statuses("nothing") == ["pending", "running", "succeeded"]
+
+
+def test_one_that_fails_to_start_when_there_is_another_in_its_place_loses_no_job(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    start, started = threading.Thread.start, list[threading.Thread]()
+    with BoundedRunner(1) as runner:
+
+        def refuse_the_first(self: threading.Thread) -> None:
+            started.append(self)
+            if len(started) == 1:
+                getattr(runner, "_core").mend()  # noqa: B009 - as after a Ctrl-C
+                raise RuntimeError("can't start new thread")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(threading.Thread, "start", refuse_the_first)
+            job = runner.submit(nothing)
+        assert job.status is JobStatus.PENDING
+        start(started[1])  # it takes a while
+        job.result(TIMEOUT)
+        assert workers(runner) == started[1:2]
+
+
+@pytest.mark.parametrize("twice", [False, True])
+def test_one_that_a_ctrl_c_has_kept_from_being_started_at_all_has_another_in_its_place(
+    monkeypatch: pytest.MonkeyPatch, twice: bool
+) -> None:
+    heard = Heard()
+    with BoundedRunner(1, on_status=heard) as runner:
+        interrupt_once(monkeypatch, Todo, "add")
+        if twice:
+            interrupt_once(monkeypatch, getattr(runner, "_core"), "mend")  # noqa: B009
+        with pytest.raises(KeyboardInterrupt):
+            runner.submit(nothing)
+    assert heard.statuses("nothing") == ["pending", "running", "succeeded"]
 
 
 @pytest.mark.skipif(

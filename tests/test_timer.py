@@ -204,7 +204,8 @@ def test_no_word_of_it_where_the_owner_is_gone(
 def test_a_ctrl_c_before_the_thread_is_up_does_not_leave_it_unstarted(
     clock: FakeClock, monkeypatch: pytest.MonkeyPatch, mends: str
 ) -> None:
-    def interrupted(_: Thread) -> None:
+    def interrupted(thread: Thread) -> None:
+        thread._ident = 1  # type: ignore[attr-defined]  # the system has it, but it does not run
         raise KeyboardInterrupt
 
     owner = Owner(clock)

@@ -250,21 +250,22 @@ class PrivateLane(LoopLane):
 
     def mend(self, thread: int | None) -> None:
         started, at_it = self.thread, (get_ident(), thread)
-        if started is not None and started.ident is None and self._starter in at_it:
+        if isinstance(started, Daemon) and not started.is_up and self._starter in at_it:
             self.thread = None  # a Ctrl-C has kept it from starting that
         super().mend(thread)
 
     def stop(self) -> None:
-        """End the loop and its thread, once nothing is left to run there."""
+        """End the loop and its thread, once nothing is left to run there. Can be done again."""
         with self._lock:
             self.gone = True
             loop, stop = self.loop, self._stop
         if loop is not None and stop is not None:
-            call(loop.call_soon_threadsafe, (stop.set,), {})
+            attempt(loop.call_soon_threadsafe, stop.set)  # the loop may be closed
 
     def _run(self) -> None:
-        if self.thread is not current_thread():
-            return  # a Ctrl-C came while this was being started, and another one was
+        with self._lock:
+            if self.thread is not current_thread():
+                return  # a Ctrl-C came while this was being started, and another one was
         serving = self._serve()
         _, exc = call(self._run_loop, (serving,), {})
         serving.close()  # it has not begun if no loop could be made

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from queue import SimpleQueue
-from threading import Event, get_ident
+from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
 from boundedjobs._daemon import Daemon
@@ -20,15 +20,15 @@ class Worker(Daemon):
 
     def __init__(self, lane: ThreadLane, name: str, job: Job[Any] | None) -> None:
         super().__init__(name=name)
-        self.up = Event()
         self.starter: int | None = None  # the thread that starts it
         self._lane = lane
         self.first = job
 
     def run(self) -> None:
-        self.up.set()
-        job, self.first = self.first, None
         lane = self._lane
+        if not lane.come_up(self):
+            return
+        job, self.first = self.first, None
         try:
             if job is None:  # started beforehand
                 job = lane.wait(self)
@@ -94,25 +94,31 @@ class ThreadLane:
             self._add(None)
 
     def mend(self, thread: int | None) -> None:
-        """Start again whom a Ctrl-C has kept from being started, here or by `thread`.
+        """Start others for those that a Ctrl-C has kept from it here, or that `thread` was to.
 
         Under the lock.
         """
-        for worker in self.workers:
-            if worker.ident is None and worker.starter in (None, get_ident(), thread):
-                self._todo.add(partial(self._start, worker, worker.first, thread))
+        for worker in [*self.workers]:
+            if not worker.is_up and worker.starter in (None, get_ident(), thread):
+                del self.workers[worker]  # should it come up, it finds that
+                self._add(worker.first)
 
-    def _start(self, worker: Worker, job: Job[Any] | None, thread: int | None = None) -> None:
+    def come_up(self, worker: Worker) -> bool:
+        """A worker begins; return whether it is still wanted."""
         with self._lock:
-            starter, is_new = worker.starter, worker.ident is None and worker in self.workers
-            if not is_new or starter not in (None, get_ident(), thread):
+            worker.is_up = worker in self.workers
+            return worker.is_up
+
+    def _start(self, worker: Worker, job: Job[Any] | None) -> None:
+        with self._lock:
+            if worker.starter is not None or worker not in self.workers:
                 return
             worker.starter = get_ident()
-        if starter is not None and worker.up.wait(1):
-            return  # a Ctrl-C came while start() waited for the thread, which has come up
         exc = attempt(worker.start)
         if exc is not None:
             with self._lock:
+                if worker not in self.workers:
+                    return  # there is another one in its place
                 self.leave(worker)
                 if job is None and not self.workers and self.spare < 0:
                     self.spare += 1  # one was put for it meanwhile
