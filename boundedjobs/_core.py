@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from boundedjobs._admission import Verdict
 from boundedjobs._bodies import Bodies
 from boundedjobs._failure import capture
-from boundedjobs._here import NO_LATE_THREADS, make_sure_of_room, running_loop
+from boundedjobs._here import NO_LATE_THREADS, running_loop
 from boundedjobs._job import Job
 from boundedjobs._latch import Latch
 from boundedjobs._status import FINAL, PENDING, JobStatus
@@ -108,11 +108,9 @@ class Core(Bodies):
                 self.reap()  # a loop that is gone may hold its slot
             if self.todo.added or self.todo.deferred:
                 self.carry_out()
-        except BaseException as exc:
+        except BaseException:
             blocks = may_wait and ring is None
             try:
-                if type(exc) is RecursionError:
-                    raise
                 self._mend_submit(job, blocks)
             except BaseException:  # noqa: BLE001 - what is raised is the first one
                 # This thread has no room to mend it, or one more Ctrl-C has come: another thread
@@ -160,7 +158,6 @@ class Core(Bodies):
         # Nobody's, if it was let in after a Ctrl-C.
         if job._teller == get_ident() or self.begin_telling(job):
             self.tell(job)
-        self.carry_out()
         return Verdict.CLOSED if job._status is None else Verdict.ACCEPTED
 
     def _submit_late(self, job: Job[Any]) -> None:
@@ -275,7 +272,6 @@ class Core(Bodies):
         waiter = own_job(self)
         if waiter is None and loop is None:
             return  # nothing of this runner needs this thread
-        make_sure_of_room()
         on_loop = None
         with self.lock:
             wait = Wait(waiter, targets, None if form == "await" else get_ident())

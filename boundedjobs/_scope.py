@@ -23,7 +23,7 @@ from boundedjobs._closing import (
 )
 from boundedjobs._core import Core
 from boundedjobs._failure import attempt
-from boundedjobs._here import make_sure_of_room, running_loop
+from boundedjobs._here import running_loop
 from boundedjobs._pace import resume
 from boundedjobs.errors import JobDeadlock
 
@@ -120,7 +120,9 @@ class Scope(Executor):
 
     def _leave(self, *, cancel_pending: bool = False) -> bool:
         """Count an exit; the last one closes. Return whether it is the last."""
-        make_sure_of_room()
+        return self._core.mending(None, self._count_exit, cancel_pending=cancel_pending)
+
+    def _count_exit(self, *, cancel_pending: bool) -> bool:
         core = self._core
         with core.lock:
             self._entries = max(0, self._entries - 1)  # ExitStack.push() leaves without entering

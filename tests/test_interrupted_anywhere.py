@@ -1100,9 +1100,17 @@ def test_a_private_loop_whose_start_two_ctrl_cs_have_cut_off_is_started_by_anoth
     assert heard.statuses() == ["pending", "running", "succeeded"]
 
 
-@pytest.mark.parametrize("wait", [True, False])
+@pytest.mark.parametrize(
+    "close",
+    [
+        BoundedRunner.shutdown,
+        partial(BoundedRunner.shutdown, wait=False),
+        lambda runner: runner.__exit__(None, None, None),
+    ],
+    ids=["shutdown", "shutdown without wait", "with"],
+)
 def test_a_private_loop_that_a_ctrl_c_has_kept_from_being_stopped_is_stopped(
-    monkeypatch: pytest.MonkeyPatch, wait: bool
+    monkeypatch: pytest.MonkeyPatch, close: Callable[[BoundedRunner], object]
 ) -> None:
     async def here() -> Thread:
         return threading.current_thread()
@@ -1111,7 +1119,7 @@ def test_a_private_loop_that_a_ctrl_c_has_kept_from_being_stopped_is_stopped(
     thread = runner.submit(here).result(TIMEOUT)
     interrupted_once(monkeypatch, PrivateLane, "stop", KeyboardInterrupt)
     with pytest.raises(KeyboardInterrupt):
-        runner.shutdown(wait=wait)
+        close(runner)
     thread.join(TIMEOUT)
     assert not thread.is_alive()
 
