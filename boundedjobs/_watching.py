@@ -126,8 +126,6 @@ class Watching(Telling):
             job._steps += (step,)
         if is_mine:
             self.tell(job)
-            if self.is_told(job):
-                self.settle(job)  # it ended meanwhile, and no listener hears that
 
     def _time_out(self, job: Job[Any], calls: deque[Call]) -> None:
         """Decide that a job has FAILED; what calls listeners is done where it is to be done."""

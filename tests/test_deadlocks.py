@@ -935,3 +935,18 @@ def test_who_awaits_a_job_goes_on_while_its_callbacks_still_run() -> None:
             return result
 
     assert asyncio.run(main()) == "done"
+
+
+def test_a_wait_that_was_refused_has_not_begun() -> None:
+    refused: list[bool] = []
+
+    def body() -> None:
+        core = getattr(runner, "_core")  # noqa: B009
+        token = object()
+        with pytest.raises(JobDeadlock):
+            core.begin_wait(token, [runner.submit(len, "abc")], "result()")
+        refused.append(not core.waits.is_begun(token))
+
+    with BoundedRunner(1) as runner:
+        runner.submit(body).result(TIMEOUT)
+    assert refused == [True]

@@ -1373,3 +1373,30 @@ def test_a_job_is_done_when_those_are_told_who_wait_as_concurrent_futures_has_it
         gate.open()
         job.result(TIMEOUT)
     assert done == [True]
+
+
+def test_of_those_who_wait_so_each_is_told_once_though_a_ctrl_c_comes_between() -> None:
+    told: list[str] = []
+
+    class Waiter:
+        def __init__(self, name: str, *, interrupted: bool = False) -> None:
+            self.name = name
+            self.interrupted = interrupted
+
+        def add_cancelled(self, _: Any) -> None:
+            if self.interrupted:
+                self.interrupted = False
+                raise KeyboardInterrupt
+            told.append(self.name)
+
+    gate = Gate()
+    with BoundedRunner(1) as runner:
+        runner.submit(gate)
+        job: Any = runner.submit(gate)
+        with job._condition:
+            waiters = [Waiter("first"), Waiter("second", interrupted=True), Waiter("third")]
+            job._waiters.extend(waiters)
+        with pytest.raises(KeyboardInterrupt):
+            job.cancel()
+        gate.open()
+    assert told == ["first", "second", "third"]

@@ -10,6 +10,7 @@ from types import coroutine
 from typing import Any
 
 from boundedjobs import BoundedRunner, Job, JobTimeout, current_job
+from boundedjobs._stack import _awaited
 from tests.gates import TIMEOUT, AsyncGate, Gate
 
 
@@ -152,6 +153,20 @@ def test_the_chain_goes_through_tasks_that_are_awaited() -> None:
         gate.open()
     assert names[0].endswith(".body")
     assert names[1:4] == ["outer_async", "inner_async", "AsyncGate.__call__"]
+
+
+def test_a_chain_of_tasks_that_await_each_other_is_gone_through_once() -> None:
+    class Waiting:
+        _fut_waiter: Waiting
+        asked = 0
+
+        def get_coro(self) -> None:
+            self.asked += 1
+
+    one, other = Waiting(), Waiting()
+    one._fut_waiter, other._fut_waiter = other, one  # that real tasks do it ends in a recursion
+    assert _awaited(one) == []
+    assert (one.asked, other.asked) == (1, 1)
 
 
 def test_the_chain_goes_through_coroutines_that_are_generators() -> None:

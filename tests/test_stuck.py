@@ -189,6 +189,28 @@ def test_a_body_that_ends_while_its_stack_is_asked_for_is_not_told_of(
     assert (reports.events, warned.texts) == ([], [])
 
 
+def test_nor_is_one_that_ends_when_its_stack_is_known(
+    clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate, reports, asked = Gate(), Reports(), threading.Event()
+    with BoundedRunner(1, stuck_after=5, on_stuck=reports) as runner:
+        stack = type(runner._core).stack
+
+        def stack_early(core: Any, job: Any) -> str:
+            known = stack(core, job)
+            gate.open()
+            job.result(TIMEOUT)
+            asked.set()
+            return known
+
+        monkeypatch.setattr(type(runner._core), "stack", stack_early)
+        runner.submit(gate)
+        begun(clock, gate)
+        clock.advance(5)
+        assert asked.wait(TIMEOUT)
+    assert reports.events == []
+
+
 @pytest.mark.parametrize("own", [2.0, math.inf])
 def test_what_wrap_says_is_used_in_place_of_what_the_runner_does(
     own: float, clock: FakeClock

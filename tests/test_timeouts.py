@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+import os
 import threading
 import weakref
 from collections.abc import Awaitable, Callable
@@ -229,6 +230,25 @@ def test_the_slot_stays_taken_until_the_body_has_returned(clock: FakeClock) -> N
         assert following.status is JobStatus.PENDING
         gate.open()
         following.result(TIMEOUT)
+
+
+def test_a_body_that_ends_as_the_waiters_hear_of_its_timeout_frees_its_slot(
+    clock: FakeClock,
+) -> None:
+    gate = Gate()
+
+    class Waiter:
+        def add_exception(self, future: Job[Any]) -> None:
+            gate.open()
+            while future._active:
+                os.sched_yield()
+
+    with BoundedRunner(1, timeout=5) as runner:
+        job = runner.submit(gate)
+        with job._condition:
+            job._waiters.append(Waiter())
+        timed_out(clock, job, gate)
+        assert runner.submit(len, "abc").result(TIMEOUT) == 3
 
 
 @pytest.mark.parametrize("fails", [False, True])

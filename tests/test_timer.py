@@ -232,6 +232,18 @@ def test_a_ctrl_c_before_the_thread_is_up_does_not_leave_it_unstarted(
     owner.timer.dismiss()
 
 
+def test_a_start_that_a_ctrl_c_has_kept_anyone_from_is_taken_up(clock: FakeClock) -> None:
+    owner = Owner(clock)
+    with owner.todo.lock:
+        owner.timer.at(clock.now + 5)
+    owner.todo.added.clear()  # it came when the call had been taken out to be made
+    with owner.todo.lock:
+        owner.timer.mend(None)
+    owner.todo.carry_out()
+    assert len(threads()) == 1
+    owner.timer.dismiss()
+
+
 def test_a_ctrl_c_mends_nothing_where_nothing_is_due(clock: FakeClock) -> None:
     owner = Owner(clock)
     with owner.todo.lock:
