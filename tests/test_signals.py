@@ -688,11 +688,29 @@ TWO_CTRL_C = """
         pass
 
     def submit(fn):
+        return runner.submit(fn)
+
+    def cancel(fn):
+        runner.submit(fn).cancel()
+
+    def wait(fn):
+        runner.submit(fn).result()
+
+    def set_limit(fn):
+        runner.submit(fn)
+        runner.limit = random.randint(1, 3)
+
+    def pause(fn):
+        runner.pause()
+        runner.resume()
+        runner.submit(fn)
+
+    def repeat(operation, fn):
         global left
         left = 2
         press_in(0.01)
         while left:  # one that came inside the listener was that one's error
-            runner.submit(fn)
+            operation(fn)
 
     def close():
         global left
@@ -700,7 +718,10 @@ TWO_CTRL_C = """
         left = 0
 
     signal.signal(signal.SIGALRM, press)
-    in_order = (["pending", "running", "succeeded"], ["pending", "cancelled"])
+    in_order = [["pending", *rest] for rest in (
+        ["cancelled"], ["running", "cancelled"], ["running", "succeeded"]
+    )]
+    operations = [submit, cancel, wait, set_limit, pause]
     reached = collections.Counter()
     for round in range(int(sys.argv[1])):
         heard, seen = collections.defaultdict(list), 0
@@ -708,7 +729,7 @@ TWO_CTRL_C = """
         runner = BoundedRunner(2, on_status=listener, max_pending=50, when_full="wait")
         try:
             try:
-                submit(nothing if round % 4 > 1 else int)
+                repeat(operations[round // 4 % 5], nothing if round % 4 > 1 else int)
             except KeyboardInterrupt:
                 seen += 1
                 close()
