@@ -5,6 +5,7 @@ A fork is what makes a mutant cheap: it starts in 20 ms where a new Python takes
 
 from __future__ import annotations
 
+import _thread
 import hashlib
 import json
 import os
@@ -12,11 +13,13 @@ import select
 import shutil
 import signal
 import sys
+import threading
 import traceback
+from _thread import start_new_thread
 from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import coverage
 import hypothesis.stateful  # noqa: F401 - slow to import
@@ -144,6 +147,7 @@ class Runs:
         measured = coverage.Coverage(config_file=str(settings))
         measured.set_option("run:patch", [])  # a fork of this very process may hang in it
         watch = Watch(self.note, measured=measured)
+        _thread.start_new_thread = _traced  # type: ignore[assignment]
         with measured.collect():
             code = pytest.main([*ALWAYS, file], [watch])
         measured.save()
@@ -197,6 +201,16 @@ class Runs:
             name for name in sys.modules if name.partition(".")[0] in ("tests", "boundedjobs")
         ]:
             del sys.modules[name]
+
+
+def _traced(fn: Callable[..., object], args: tuple[Any, ...]) -> int:
+    """A thread as the package starts it where `threading.Thread` would not do; as that, traced."""
+
+    def run() -> None:
+        sys.settrace(threading.gettrace())
+        fn(*args)
+
+    return start_new_thread(run, ())
 
 
 def module_of(path: str | Path) -> str:
