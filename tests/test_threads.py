@@ -580,6 +580,27 @@ def test_one_that_fails_to_start_when_there_is_another_in_its_place_loses_no_job
         assert workers(runner) == started[1:2]
 
 
+def test_one_that_is_being_started_is_left_alone_by_a_thread_that_mends(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    start, started = threading.Thread.start, list[threading.Thread]()
+    with BoundedRunner(1) as runner:
+
+        def while_another_mends(self: threading.Thread) -> None:
+            started.append(self)
+            mender = threading.Thread(target=getattr(runner, "_core").mend)  # noqa: B009
+            start(mender)
+            mender.join(TIMEOUT)
+            start(self)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(threading.Thread, "start", while_another_mends)
+            job = runner.submit(nothing)
+        job.result(TIMEOUT)
+        assert workers(runner) == started
+        assert len(started) == 1
+
+
 @pytest.mark.parametrize("twice", [False, True])
 def test_one_that_a_ctrl_c_has_kept_from_being_started_at_all_has_another_in_its_place(
     monkeypatch: pytest.MonkeyPatch, twice: bool
