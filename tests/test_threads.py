@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from boundedjobs import BoundedRunner, Job, JobEvent, JobInterrupted, JobStatus
+from boundedjobs._lanes._threads import ThreadLane
 from boundedjobs._todo import Todo
 from tests.freeing import ends
 from tests.gates import TIMEOUT, Gate, Heard
@@ -663,3 +664,77 @@ def test_a_ctrl_c_while_the_private_loop_is_started_loses_no_job(
             runner.wrap(body, name="body")()
         assert runner.submit(len, "abc").result(TIMEOUT) == 3
     assert heard.statuses("body") == ["pending", "running", "succeeded"]
+
+
+# The lane alone
+
+
+class Lost:
+    """In place of a job, and of its runner: is told that the job is lost."""
+
+    def __init__(self) -> None:
+        self._keeper = self
+        self.why: list[str] = []
+
+    def lose(self, job: Lost, exc: Exception, started: float | None) -> None:
+        assert (job, started) == (self, None)
+        self.why.append(str(exc))
+
+
+def lane(limit: int) -> tuple[ThreadLane, Todo]:
+    """A lane without a runner, none of whose workers is started before `todo.carry_out()`."""
+    todo = Todo()
+    return ThreadLane("lane", limit, todo), todo
+
+
+def refuse(_: threading.Thread) -> None:
+    raise RuntimeError("can't start new thread")
+
+
+def test_a_job_that_was_put_for_a_worker_had_beforehand_is_lost_with_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    threads, todo = lane(1)
+    job: Any = Lost()
+    with todo.lock:
+        threads.prepare()
+        threads.put(job)
+    assert len(threads.workers) == 1
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    todo.carry_out()
+    assert job.why == ["can't start new thread"]
+    assert (dict(threads.workers), threads.spare, threads.ready.empty()) == ({}, 0, True)
+
+
+def test_a_worker_had_beforehand_for_which_nothing_was_put_takes_nothing_with_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    threads, todo = lane(1)
+    with todo.lock:
+        threads.prepare()
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    todo.carry_out()
+    assert (dict(threads.workers), threads.spare) == ({}, 0)
+
+
+def test_there_is_one_worker_beforehand_at_most_and_none_more_once_frozen() -> None:
+    threads, todo = lane(3)
+    job: Any = Lost()
+    with todo.lock:
+        threads.prepare()
+        threads.prepare()
+        assert len(threads.workers) == 1
+        threads.freeze()
+        threads.put(job)
+        assert (len(threads.workers), threads.limit) == (1, 1)
+
+
+def test_it_grows_up_to_the_limit() -> None:
+    threads, todo = lane(1)
+    jobs: list[Any] = [Lost(), Lost(), Lost(), Lost()]
+    with todo.lock:
+        for job in jobs:
+            threads.put(job)
+        threads.limit = 2
+        threads.grow()
+        assert len(threads.workers) == 2
