@@ -231,10 +231,11 @@ class Telling(Ending):
         In the place of another `thread`, that can't go on with it.
         """
         me = get_ident()
+        at_it = (me, me if thread is None else thread)
         with self.lock:
             calls = None if job._event is None else job._event._calls
-            is_mine = job._teller in (None, me, thread) or (
-                calls is not None and (job._teller is calls or calls.heard_by in (me, thread))
+            is_mine = job._teller in (None, *at_it) or (
+                calls is not None and (job._teller is calls or calls.heard_by in at_it)
             )
             if is_mine:
                 job._teller = me if job._steps else None

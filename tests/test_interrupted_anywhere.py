@@ -42,6 +42,7 @@ from boundedjobs import (
     JobCancelled,
     JobEvent,
     JobStatus,
+    JobTimeout,
     RunnerClosed,
     current_job,
 )
@@ -1089,6 +1090,71 @@ def test_callbacks_that_two_ctrl_cs_have_cut_off_are_called_by_another_thread(
         with pytest.raises(KeyboardInterrupt):
             job.cancel()
         assert called.wait(TIMEOUT)
+        gate.open()
+
+
+def test_who_mends_does_not_tell_what_another_thread_is_telling() -> None:
+    hangs, heard = Gate(), Heard()
+
+    def hang(event: JobEvent) -> None:
+        if event.status is JobStatus.RUNNING:
+            hangs()
+
+    with BoundedRunner(1, on_status=[hang, heard]) as runner:
+        job = runner.submit(len, "abc")
+        hangs.wait_for()
+        getattr(runner, "_core").resume(job)  # noqa: B009
+        assert heard.statuses() == ["pending"]
+        hangs.open()
+    assert heard.statuses() == ["pending", "running", "succeeded"]
+
+
+def test_nor_what_is_being_told_on_a_loop() -> None:
+    hangs = AsyncGate()
+
+    async def hang(event: JobEvent) -> None:
+        if event.status is JobStatus.RUNNING:
+            await hangs()
+
+    async def body() -> None:
+        """A body."""
+
+    with BoundedRunner(1, on_status=hang) as runner:
+        job = runner.submit(body)
+        hangs.wait_for()
+        teller = job._teller
+        getattr(runner, "_core").resume(job)  # noqa: B009
+        assert job._teller is teller
+        hangs.open()
+
+
+def test_what_is_told_after_a_ctrl_c_is_told_by_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    gate, others = Gate(), list[bool]()
+
+    def hear(event: JobEvent) -> None:
+        if event.status is JobStatus.CANCELLED:
+            others.append(core.begin_telling(job))
+
+    with BoundedRunner(1) as runner:
+        core = getattr(runner, "_core")  # noqa: B009
+        runner.submit(gate)
+        job = runner.wrap(len, on_status=hear)("abc")
+        interrupted_once(monkeypatch, core, "begin_telling", KeyboardInterrupt)
+        with pytest.raises(KeyboardInterrupt):
+            job.cancel()
+        gate.open()
+    assert others == [False]
+
+
+def test_the_slot_of_an_overdue_body_that_is_lost_goes_to_the_next_job() -> None:
+    gate = Gate()
+    with BoundedRunner(1, timeout=MOMENT) as runner:
+        job = runner.submit(gate)
+        with pytest.raises(JobTimeout):
+            job.result(TIMEOUT)
+        following = runner.wrap(len, timeout=TIMEOUT)("abc")
+        getattr(runner, "_core")._lose(job, RuntimeError("its loop is gone"), job._started)  # noqa: B009
+        assert following.result(TIMEOUT) == 3
         gate.open()
 
 
