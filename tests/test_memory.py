@@ -11,12 +11,13 @@ import gc
 import logging
 import sys
 from contextlib import suppress
+from threading import Event
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from boundedjobs import BoundedRunner, JobCancelled, JobEvent, RunnerFull
-from tests.gates import TIMEOUT, Gate
+from tests.gates import TIMEOUT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -112,10 +113,15 @@ def run_to_their_end(kind: str, jobs: int) -> int:
 
 
 def cancel_or_refuse(jobs: int) -> int:
-    gate = Gate()
+    begun, over = Event(), Event()
+
+    def hold() -> None:
+        begun.set()
+        over.wait(60 * TIMEOUT)  # a million take longer than a gate holds
+
     with BoundedRunner(1, history=10, max_pending=AT_ONCE - 10, on_status=listener) as runner:
-        runner.submit(gate)
-        gate.wait_for()
+        runner.submit(hold)
+        assert begun.wait(TIMEOUT)
 
         def some_jobs() -> None:
             waiting = []
@@ -131,7 +137,7 @@ def cancel_or_refuse(jobs: int) -> int:
         try:
             return growth(some_jobs, jobs)
         finally:
-            gate.open()
+            over.set()
 
 
 @pytest.mark.parametrize("kind", RUN)
