@@ -262,6 +262,7 @@ class Bodies(Watching):
         message: str,
         cause: BaseException | None,
     ) -> list[Job[Any]]:
+        """The same, where what is told of it is known. Under the lock."""
         victims = []
         for job in jobs:
             if job._status in FINAL:

@@ -47,7 +47,7 @@ class AsCompleted(Generic[T]):
                     latch.wait()
                 turn.wake()
             turn.end()
-        except BaseException as exc:
+        except BaseException:
             try:
                 # What it has taken is for the next one. Written out: a call could be cut off.
                 with flight.core.lock:  # a quick one
@@ -57,8 +57,6 @@ class AsCompleted(Generic[T]):
                         turn.job = None
                     if turn.error is not None:
                         flight.error = turn.error
-                if type(exc) is RecursionError:
-                    raise
                 turn.give_up()
             except BaseException:  # noqa: BLE001 - what is raised is the first one
                 # As after a `submit`.
@@ -94,7 +92,7 @@ class AsCompleted(Generic[T]):
                     await alarm.rings
                 turn.wake()
             turn.end()
-        except BaseException as exc:
+        except BaseException:
             try:
                 # What it has taken is for the next one. Written out: a call could be cut off.
                 with flight.core.lock:  # a quick one
@@ -104,8 +102,6 @@ class AsCompleted(Generic[T]):
                         turn.job = None
                     if turn.error is not None:
                         flight.error = turn.error
-                if type(exc) is RecursionError:
-                    raise
                 turn.give_up()
             except BaseException:  # noqa: BLE001 - what is raised is the first one
                 # As after a `submit`.

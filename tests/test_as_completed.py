@@ -32,9 +32,10 @@ from boundedjobs import (
     RunnerClosed,
     current_job,
 )
-from boundedjobs._flight import Arrival
+from boundedjobs._flight import Arrival, Turn
 from tests.freeing import FREE_THREADED, free
 from tests.gates import TIMEOUT, AsyncGate, Gate, Heard
+from tests.interrupting import interrupted_once
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -1481,6 +1482,7 @@ def test_at_the_end_of_a_stack_another_thread_gives_the_turn_back(
         raise RecursionError
 
     monkeypatch.setattr("boundedjobs._completed.start_new_thread", start)
+    interrupted_once(monkeypatch, Turn, "give_up", RecursionError)  # nor is there room for that
     gate = Gate()
     with BoundedRunner(1, max_pending=0) as runner:
         if function == "Turn.sleep":  # with an item in hand, for which there is no room

@@ -53,6 +53,7 @@ from boundedjobs._flight import Turn
 from boundedjobs._lanes._loops import PrivateLane
 from tests.blocking import MOMENT, when_blocking
 from tests.gates import TIMEOUT, AsyncGate, Gate, Heard
+from tests.interrupting import interrupted_once
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -911,19 +912,6 @@ def test_closing_what_has_an_executor(sweep: Sweep, is_heard: bool, executor: Ex
     sweep(prepare)
 
 
-def interrupted_once(
-    monkeypatch: pytest.MonkeyPatch, owner: object, name: str, exc: type[BaseException]
-) -> None:
-    """The next call of a method is cut off before it has done anything; those after it are not."""
-    method = getattr(owner, name)
-
-    def cut_off(*_: object, **__: object) -> None:
-        monkeypatch.setattr(owner, name, method)
-        raise exc
-
-    monkeypatch.setattr(owner, name, cut_off)
-
-
 # Beside the sweeps, whose tracing coverage does not see through.
 
 
@@ -936,8 +924,8 @@ def test_a_second_ctrl_c_while_the_first_is_mended_leaves_that_to_another_thread
         gate.wait_for()
         job = runner.submit(len, "abc")
         core = getattr(runner, "_core")  # noqa: B009
-        interrupted_once(monkeypatch, core, "conclude", KeyboardInterrupt)
-        interrupted_once(monkeypatch, core, "mend", KeyboardInterrupt)
+        interrupted_once(monkeypatch, core, "conclude")
+        interrupted_once(monkeypatch, core, "mend")
         with pytest.raises(KeyboardInterrupt):
             job.cancel()
         with pytest.raises(JobCancelled):
@@ -1067,7 +1055,7 @@ def test_a_refusal_that_is_cut_off_before_it_is_decided_does_not_hold_up_the_clo
     runner.submit(gate)
     gate.wait_for()
     core = getattr(runner, "_core")  # noqa: B009
-    interrupted_once(monkeypatch, core, "note", KeyboardInterrupt)
+    interrupted_once(monkeypatch, core, "note")
     with pytest.raises(KeyboardInterrupt):
         runner.submit(len, "abc")
     gate.open()
@@ -1085,8 +1073,8 @@ def test_callbacks_that_two_ctrl_cs_have_cut_off_are_called_by_another_thread(
         job = runner.submit(len, "abc")
         job.add_done_callback(lambda _: called.set())
         core = getattr(runner, "_core")  # noqa: B009
-        interrupted_once(monkeypatch, Job, "_call_back", KeyboardInterrupt)
-        interrupted_once(monkeypatch, core, "mend", KeyboardInterrupt)
+        interrupted_once(monkeypatch, Job, "_call_back")
+        interrupted_once(monkeypatch, core, "mend")
         with pytest.raises(KeyboardInterrupt):
             job.cancel()
         assert called.wait(TIMEOUT)
@@ -1139,7 +1127,7 @@ def test_what_is_told_after_a_ctrl_c_is_told_by_one_thread(monkeypatch: pytest.M
         core = getattr(runner, "_core")  # noqa: B009
         runner.submit(gate)
         job = runner.wrap(len, on_status=hear)("abc")
-        interrupted_once(monkeypatch, core, "begin_telling", KeyboardInterrupt)
+        interrupted_once(monkeypatch, core, "begin_telling")
         with pytest.raises(KeyboardInterrupt):
             job.cancel()
         gate.open()
@@ -1164,9 +1152,9 @@ def test_a_private_loop_whose_start_two_ctrl_cs_have_cut_off_is_started_by_anoth
     heard, gate = Heard(), AsyncGate()
     with BoundedRunner(1, on_status=heard, drain_timeout=TIMEOUT) as runner:
         core = getattr(runner, "_core")  # noqa: B009
-        interrupted_once(monkeypatch, core, "mend", KeyboardInterrupt)
+        interrupted_once(monkeypatch, core, "mend")
         with monkeypatch.context() as patch:
-            interrupted_once(patch, Thread, "start", KeyboardInterrupt)
+            interrupted_once(patch, Thread, "start")
             with pytest.raises(KeyboardInterrupt):
                 runner.submit(gate)
         gate.open()
@@ -1190,7 +1178,7 @@ def test_a_private_loop_that_a_ctrl_c_has_kept_from_being_stopped_is_stopped(
 
     runner = BoundedRunner(1, drain_timeout=MOMENT)
     thread = runner.submit(here).result(TIMEOUT)
-    interrupted_once(monkeypatch, PrivateLane, "stop", KeyboardInterrupt)
+    interrupted_once(monkeypatch, PrivateLane, "stop")
     with pytest.raises(KeyboardInterrupt):
         close(runner)
     thread.join(TIMEOUT)
@@ -1208,7 +1196,7 @@ def test_nor_is_it_left_by_one_that_comes_in_the_midst_of_a_drain(
     core = getattr(runner, "_core")  # noqa: B009
     with core.lock:
         core.stop_accepting()
-    interrupted_once(monkeypatch, PrivateLane, "stop", KeyboardInterrupt)
+    interrupted_once(monkeypatch, PrivateLane, "stop")
     with pytest.raises(KeyboardInterrupt):
         drain_patiently(core, monotonic() + MOMENT, raised=False)
     thread.join(TIMEOUT)
@@ -1230,7 +1218,7 @@ def test_a_closing_that_waits_goes_on_though_a_ctrl_c_comes_as_another_thread_en
     runner = BoundedRunner(1, drain_timeout=TIMEOUT)
     core = getattr(runner, "_core")  # noqa: B009
     runner.submit(asyncio.sleep, 0).result(TIMEOUT)  # has a private loop
-    interrupted_once(monkeypatch, PrivateLane, "stop", KeyboardInterrupt)
+    interrupted_once(monkeypatch, PrivateLane, "stop")
     began = monotonic()
     with pytest.raises(KeyboardInterrupt):
         runner.wrap(len, on_status=close_and_cancel)("abc")
@@ -1257,7 +1245,7 @@ def test_a_ctrl_c_as_a_task_is_woken_goes_to_the_caller_and_wakes_it(
         thread = Thread(target=lambda: asyncio.run(await_it()))
         thread.start()
         assert awaits.wait(TIMEOUT)
-        interrupted_once(monkeypatch, loops[0], "call_soon_threadsafe", KeyboardInterrupt)
+        interrupted_once(monkeypatch, loops[0], "call_soon_threadsafe")
         with pytest.raises(KeyboardInterrupt):
             job.cancel()
         thread.join(TIMEOUT)
@@ -1278,7 +1266,7 @@ def test_a_worker_that_could_not_be_started_is_not_tried_again_after_a_ctrl_c(
         core = getattr(runner, "_core")  # noqa: B009
         with monkeypatch.context() as patch:
             patch.setattr(Thread, "start", refuse)
-            interrupted_once(monkeypatch, core, "lose", KeyboardInterrupt)
+            interrupted_once(monkeypatch, core, "lose")
             with pytest.raises(KeyboardInterrupt):
                 runner.submit(len, "abc")
         assert len(set(tried)) == len(tried) > 0

@@ -13,6 +13,10 @@ from typing import Any
 import pytest
 
 from boundedjobs import BoundedRunner, Job, JobEvent, JobInterrupted, JobStatus
+from boundedjobs._daemon import Daemon
+from boundedjobs._lanes._loops import PrivateLane
+from boundedjobs._todo import Todo
+from tests.blocking import MOMENT
 from tests.gates import TIMEOUT, AsyncGate, Gate, Heard
 
 SAID = (
@@ -199,6 +203,19 @@ def test_a_thread_that_comes_up_after_a_ctrl_c_and_another_one_serves_nothing(
         late[0].join(TIMEOUT)
         assert not late[0].is_alive()
         assert runner.submit(here).result(TIMEOUT) is loop
+
+
+def test_nor_does_one_that_comes_up_in_the_midst_of_the_mending() -> None:
+    todo = Todo()
+    lane = PrivateLane("content", todo)
+    late = Daemon(target=lane._run)
+    with todo.lock:  # as who mends has it
+        lane.thread = late
+        late.start()
+        late.join(MOMENT)  # time to see whether it is still wanted, if it can
+        lane.thread = None
+    late.join(TIMEOUT)
+    assert (late.is_alive(), lane.loop) == (False, None)
 
 
 def test_a_listener_whose_private_loop_does_not_start_counts_as_raised(

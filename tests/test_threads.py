@@ -18,21 +18,11 @@ from boundedjobs._lanes._threads import ThreadLane
 from boundedjobs._todo import Todo
 from tests.freeing import ends
 from tests.gates import TIMEOUT, Gate, Heard
+from tests.interrupting import interrupted_once
 
 
 def nothing() -> None:
     """A body."""
-
-
-def interrupt_once(monkeypatch: pytest.MonkeyPatch, owner: object, name: str) -> None:
-    """A Ctrl-C comes before the next call of a method has done anything."""
-    method = getattr(owner, name)
-
-    def interrupted(*_: object) -> None:
-        monkeypatch.setattr(owner, name, method)
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(owner, name, interrupted)
 
 
 def workers(runner: BoundedRunner) -> list[threading.Thread]:
@@ -537,7 +527,7 @@ def test_a_worker_that_comes_up_only_after_a_ctrl_c_finds_another_in_its_place(
 ) -> None:
     start, started = threading.Thread.start, list[threading.Thread]()
 
-    def interrupted_once(self: threading.Thread) -> None:
+    def interrupt_the_first(self: threading.Thread) -> None:
         started.append(self)
         if len(started) == 1:
             self._ident = 1  # type: ignore[attr-defined]  # the system has it, but it does not run
@@ -547,7 +537,7 @@ def test_a_worker_that_comes_up_only_after_a_ctrl_c_finds_another_in_its_place(
     heard = Heard()
     with BoundedRunner(1, on_status=heard) as runner:
         with monkeypatch.context() as patch:
-            patch.setattr(threading.Thread, "start", interrupted_once)
+            patch.setattr(threading.Thread, "start", interrupt_the_first)
             with pytest.raises(KeyboardInterrupt):
                 runner.submit(nothing)
         late, other = started
@@ -608,9 +598,9 @@ def test_one_that_a_ctrl_c_has_kept_from_being_started_at_all_has_another_in_its
 ) -> None:
     heard = Heard()
     with BoundedRunner(1, on_status=heard) as runner:
-        interrupt_once(monkeypatch, Todo, "add")
+        interrupted_once(monkeypatch, Todo, "add")
         if twice:
-            interrupt_once(monkeypatch, getattr(runner, "_core"), "mend")  # noqa: B009
+            interrupted_once(monkeypatch, getattr(runner, "_core"), "mend")  # noqa: B009
         with pytest.raises(KeyboardInterrupt):
             runner.submit(nothing)
     assert heard.statuses("nothing") == ["pending", "running", "succeeded"]
