@@ -32,7 +32,7 @@ class AsCompleted(Generic[T]):
 
     def __init__(self, flight: Flight) -> None:
         self._flight = flight
-        finalize(self, flight.close).atexit = False  # the runners are drained there
+        finalize(self, flight.close)
 
     def __iter__(self) -> Self:
         return self
@@ -51,10 +51,10 @@ class AsCompleted(Generic[T]):
             try:
                 # What it has taken is for the next one. Written out: a call could be cut off.
                 with flight.core.lock:  # a quick one
-                    if turn.job is not None and turn.arrival is not None:
-                        flight.jobs[turn.job] = turn.arrival
-                        flight.landed[turn.job] = None
-                        turn.job = None
+                    if turn.taken is not None:
+                        job, arrival = turn.taken
+                        flight.jobs[job] = arrival
+                        flight.landed[job] = None
                     if turn.error is not None:
                         flight.error = turn.error
                 turn.give_up()
@@ -65,15 +65,15 @@ class AsCompleted(Generic[T]):
         finally:
             self = None  # type: ignore[assignment]  # a raised traceback refers to this frame
         # Written out, here and in `__anext__`: in a call, a Ctrl-C could lose what has been taken.
-        job, error, turn.error = turn.job, turn.error, None
+        taken, error, turn.error = turn.taken, turn.error, None
         if error is not None:
             try:
                 raise error
             finally:
                 del error
-        if job is None:
+        if taken is None:
             raise StopIteration
-        return job
+        return taken[0]
 
     def __aiter__(self) -> Self:
         return self
@@ -96,10 +96,10 @@ class AsCompleted(Generic[T]):
             try:
                 # What it has taken is for the next one. Written out: a call could be cut off.
                 with flight.core.lock:  # a quick one
-                    if turn.job is not None and turn.arrival is not None:
-                        flight.jobs[turn.job] = turn.arrival
-                        flight.landed[turn.job] = None
-                        turn.job = None
+                    if turn.taken is not None:
+                        job, arrival = turn.taken
+                        flight.jobs[job] = arrival
+                        flight.landed[job] = None
                     if turn.error is not None:
                         flight.error = turn.error
                 turn.give_up()
@@ -109,15 +109,15 @@ class AsCompleted(Generic[T]):
             raise
         finally:
             self = None  # type: ignore[assignment]  # a raised traceback refers to this frame
-        job, error, turn.error = turn.job, turn.error, None
+        taken, error, turn.error = turn.taken, turn.error, None
         if error is not None:
             try:
                 raise error
             finally:
                 del error
-        if job is None:
+        if taken is None:
             raise StopAsyncIteration
-        return job
+        return taken[0]
 
     def close(self) -> None:
         """Cancel what has not started, and yield no more. May be called again."""
@@ -151,8 +151,9 @@ class AsCompleted(Generic[T]):
         flight = self._flight
         left, inputs = 0, flight.inputs
         if inputs:
-            left = min(map(len, inputs)) - flight.count  # type: ignore[arg-type]  # or TypeError
-        return max(0, left) + len(flight.jobs)
+            lengths = map(len, inputs)  # type: ignore[arg-type]  # or TypeError
+            left = max(0, min(lengths) - flight.count)
+        return left + len(flight.jobs)
 
     def __length_hint__(self) -> int:
         """How many jobs are still to come, as far as the inputs can tell."""

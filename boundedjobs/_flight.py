@@ -112,8 +112,7 @@ class Turn:
 
     def __init__(self, flight: Flight) -> None:
         self.flight = flight
-        self.job: Job[Any] | None = None  # that it has taken, and what has waited for that
-        self.arrival: Arrival | None = None
+        self.taken: tuple[Job[Any], Arrival] | None = None  # and what has waited for it
         self.error: BaseException | None = None
         self._bell: Latch | Alarm | None = None
         self._outside: Job[Any] | None = None  # waits for room
@@ -126,22 +125,22 @@ class Turn:
                 flight.reader = self
         if flight.reader is self:
             self._read()
-        job = None
+        job = arrival = None
         with flight.core.lock:  # a quick one
             is_over = flight.closed
             if not is_over:
                 for job in flight.landed:  # noqa: B007 - the first of them
                     break
                 if job is not None:
-                    self.arrival = flight.jobs[job]
-                    self.job = job
+                    arrival = flight.jobs[job]
+                    self.taken = job, arrival
                     del flight.landed[job]
                     del flight.jobs[job]
                 elif flight.source is None and not flight.jobs:
                     is_over = True
                     self.error, flight.error = flight.error, None
         if job is not None:
-            job._leave(self.arrival)  # type: ignore[arg-type]  # they refer to each other
+            job._leave(arrival)  # type: ignore[arg-type]  # they refer to each other
         return is_over or job is not None
 
     def _read(self) -> None:

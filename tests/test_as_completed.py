@@ -1026,7 +1026,8 @@ def test_an_input_that_raises_ends_async_for_in_the_same_way() -> None:
     assert sorted(asyncio.run(main())) == [0, 1, 2]
 
 
-def test_what_an_input_raises_is_let_go_of_when_it_has_been_raised() -> None:
+@pytest.mark.parametrize("way", ["for", "async for"])
+def test_what_an_input_raises_is_let_go_of_when_it_has_been_raised(way: str) -> None:
     class Problem(Exception): ...
 
     def items() -> Iterator[int]:
@@ -1034,10 +1035,22 @@ def test_what_an_input_raises_is_let_go_of_when_it_has_been_raised() -> None:
         raise Problem
 
     kept: list[weakref.ref[Problem]] = []
+
+    async def take_all(jobs: AsCompleted[int]) -> None:
+        try:
+            async for job in jobs:
+                del job
+        except Problem as exc:
+            kept.append(weakref.ref(exc))
+        assert kept[0]() is None
+
     gc.disable()
     try:
         with BoundedRunner(1) as runner:
             jobs = runner.as_completed(int, items())
+            if way == "async for":
+                asyncio.run(take_all(jobs))
+                return
             try:
                 for job in jobs:
                     del job
@@ -1467,9 +1480,10 @@ def test_a_ctrl_c_as_an_item_is_submitted_loses_it_not(function: str) -> None:
         assert sorted(args(jobs)) == ["1", "2", "3"]
 
 
+@pytest.mark.parametrize("way", ["for", "async for"])
 @pytest.mark.parametrize("function", ["Turn.sleep", "Turn.end"])
 def test_at_the_end_of_a_stack_another_thread_gives_the_turn_back(
-    function: str, monkeypatch: pytest.MonkeyPatch
+    function: str, way: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As the sweep over stacks shows; here on a thread of which coverage knows."""
     threads: list[Thread] = []
@@ -1488,8 +1502,13 @@ def test_at_the_end_of_a_stack_another_thread_gives_the_turn_back(
         if function == "Turn.sleep":  # with an item in hand, for which there is no room
             runner.submit(gate)
         jobs = runner.as_completed(int, iter("123"))
+
+        async def first() -> None:
+            with when_called(function, end):
+                await anext(jobs)
+
         with pytest.raises(RecursionError), when_called(function, end):
-            next(jobs)
+            next(jobs) if way == "for" else asyncio.run(first())
         threads[0].join(TIMEOUT)
         gate.open()
         assert sorted(args(jobs)) == ["1", "2", "3"]
@@ -1836,6 +1855,7 @@ def test_without_lengths_of_its_inputs_it_has_none_and_a_hint_where_they_have_on
         endless = runner.as_completed(int, itertools.count())
         assert length_hint(endless, -1) == -1
         assert len(list(jobs)) == 2
+        assert length_hint(runner.as_completed(max, itertools.count(), iter([])), -1) == 0
 
 
 def test_an_input_that_has_shrunk_makes_its_length_no_less_than_what_is_in_flight() -> None:
