@@ -58,7 +58,7 @@ class Bodies(Watching):
                 self.heard(job, event)
                 event = None  # it refers to the job
             if job._teller == me:
-                self.tell(job, worker=True)
+                self.tell(job)
         if job._status is not RUNNING:  # interrupted while its listeners heard
             return self.ended_late(job, None, None, worker=True)
         if job._listeners.patience is not None:
@@ -105,9 +105,7 @@ class Bodies(Watching):
             cancelled = await self._until_told(job)
         result, exc = None, None
         awaitable = job._awaitable
-        if awaitable is not None:
-            job._awaitable = None
-        elif job._listeners.patience is not None:
+        if awaitable is None and job._listeners.patience is not None:
             self.watch(job)
         try:
             if cancelled:
@@ -122,6 +120,7 @@ class Bodies(Watching):
         finally:
             if awaitable is not None:
                 close_coroutine(awaitable)
+                job._awaitable = None  # not earlier: with it, the job needs its loop
         try:
             if exc is None and job._listeners.nobody:
                 self.settle(job, returned=True, result=result)
@@ -148,16 +147,11 @@ class Bodies(Watching):
             if job._teller is None:
                 return False
             job._on_told = wake
-        cancelled = False
-        while not told.done():
-            try:
-                await asyncio.wait([told])  # does not cancel what it waits for
-            except asyncio.CancelledError:
-                cancelled = True
-                self.wake_loops()  # a Ctrl-C may be what ends the loop, and have cut this off
-                if job._teller is None:
-                    break
-        return cancelled
+        try:
+            await told
+        except asyncio.CancelledError:
+            return True  # what is left is told in order all the same
+        return False
 
     def _succeeded(self, job: Job[Any], result: object, *, worker: bool = False) -> Job[Any] | None:
         """The body of a job has returned."""
@@ -238,13 +232,11 @@ class Bodies(Watching):
         with self.lock:  # in one step: a worker may begin it now
             if job._started is not started:
                 return
-            job._active = False
-            awaitable, job._awaitable = job._awaitable, None
             victims = self._interrupt([job], failure, message, exc)
-        close_coroutine(awaitable)
+        if isinstance(job._on, int):  # else it has begun, and its task closes it
+            close_coroutine(job._awaitable)
         for victim in victims:
             log_failed(victim, JobStatus.INTERRUPTED, failure)
-            self.conclude(victim)
         if self.mend_after(exc):
             self.resume(job)
         self.release(job)

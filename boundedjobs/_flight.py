@@ -184,13 +184,10 @@ class Turn:
                     break
             except Exception as exc:  # noqa: BLE001 - an input may raise anything: it ends the loop
                 flight.error = exc
-                flight.end()
-                return None
             if flight.drawn is None:
                 flight.end()
-                return None
         args, make = flight.drawn, flight.make
-        if args is None or make is None:  # it has just been closed
+        if args is None or make is None:  # none is left, or it has just been closed
             return None
         held: Job[Any] | None
         try:
@@ -229,8 +226,7 @@ class Turn:
             if is_waiting:
                 self._bell = bell
                 flight.bells[bell] = None
-                if flight.reader is self and flight.held is None:
-                    core.if_limit_is_set[bell] = ring  # more may be in flight then
+                core.if_limit_is_set[bell] = ring  # more may be in flight then
         if not is_waiting:
             return False
         held = flight.held
@@ -250,7 +246,6 @@ class Turn:
             flight.todo = flight.core.todo
             flight.landed = {job: None for job in flight.jobs if job._settled}
             flight.reader = None
-            return False
         if flight.landed or flight.closed:
             return False
         if flight.source is None:
@@ -286,9 +281,8 @@ class Turn:
     def give_up_elsewhere(self, thread: int) -> None:
         """The same in the place of that thread, which can't."""
         flight = self.flight
-        held = flight.held
-        if flight.reader is self and held is not None:
-            flight.core.mend_job(held, thread)
+        if flight.reader is self:
+            flight.core.mend_job(flight.held, thread)
         self.give_up()
 
     def give_up(self) -> None:

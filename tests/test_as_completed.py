@@ -550,6 +550,50 @@ def test_no_reference_is_kept_to_a_job_of_one_that_was_left() -> None:
         gc.enable()
 
 
+def test_leaving_it_lets_go_of_what_an_input_has_raised() -> None:
+    class Problem(Exception): ...
+
+    def items() -> Iterator[int]:
+        yield 1
+        problem = Problem()
+        kept.append(weakref.ref(problem))
+        try:
+            raise problem
+        finally:
+            del problem
+
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    gate, kept = Gate(), list[weakref.ref[Problem]]()
+    gc.disable()
+    try:
+        with BoundedRunner(1) as runner:
+            jobs = runner.as_completed(gate, items())
+            with pytest.raises(KeyboardInterrupt), when_waiting(interrupt):
+                next(jobs)
+            jobs.close()
+            assert kept[0]() is None
+            gate.open()
+    finally:
+        gc.enable()
+
+
+def test_no_reference_is_kept_to_what_a_closed_runner_has_refused() -> None:
+    gc.disable()
+    try:
+        with BoundedRunner(1) as runner:
+            jobs = runner.as_completed(int, "1")
+            runner.shutdown()
+            with pytest.raises(RunnerClosed) as caught:
+                next(jobs)
+            known = weakref.ref(caught.value.job)
+            del caught
+            assert known() is None
+    finally:
+        gc.enable()
+
+
 def test_inputs_are_let_go_of_when_they_are_read() -> None:
     known: weakref.WeakSet[Any] = weakref.WeakSet()
 
@@ -898,6 +942,50 @@ def test_one_that_is_left_as_an_item_is_submitted_cancels_it() -> None:
     assert heard.statuses("int") == ["pending", "cancelled"]
 
 
+def test_one_that_is_left_as_an_item_has_begun_does_not_ask_it_to_stop() -> None:
+    gate = Gate()
+
+    def body(item: str) -> None:
+        gate()
+        current_job().check_cancelled()
+
+    def leave() -> None:
+        gate.wait_for()
+        jobs.close()
+        gate.open()
+
+    heard = Heard()
+    with BoundedRunner(1, on_status=heard) as runner:
+        jobs = runner.as_completed(body, "1")
+        with when_called("Turn._accepted", leave):
+            assert list(jobs) == []
+    assert ends_of(heard) == {"1": "succeeded"}
+
+
+def test_one_that_is_left_as_an_item_begins_does_not_ask_it_to_stop() -> None:
+    gate, heard = Gate(), Heard()
+
+    def body(item: str) -> None:
+        gate()
+        current_job().check_cancelled()
+
+    def begin() -> None:
+        other.open()
+        gate.wait_for()
+
+    other = Gate()
+    with BoundedRunner(1, on_status=heard) as runner:
+        runner.submit(other)
+        jobs = runner.as_completed(body, "1")
+        consumer = Consumer(jobs)
+        consumer.until_it_waits()
+        with when_called("Core.cancel", begin):
+            jobs.close()
+        gate.open()
+        assert consumer.args() == []
+    assert [e.status.value for e in heard.events if e.args == ("1",)][-1] == "succeeded"
+
+
 def test_one_that_is_left_before_an_item_is_submitted_cancels_it() -> None:
     gate, heard = Gate(), Heard()
     with BoundedRunner(1, on_status=heard) as runner:
@@ -1109,6 +1197,21 @@ def test_a_runner_that_is_closed_ends_it_when_all_that_is_in_flight_has_been_yie
     assert ends_of(heard) == {**dict.fromkeys(range(count), "succeeded"), count: "rejected"}
     assert list(jobs) == []
     runner.shutdown()
+
+
+def test_after_what_a_closed_runner_has_refused_the_rest_is_waited_for() -> None:
+    def items() -> Iterator[int]:
+        yield 0
+        gate.wait_for()
+        runner.shutdown(wait=False)
+        yield 1
+
+    gate, runner = Gate(), BoundedRunner(1)
+    jobs = runner.as_completed(gate, items())
+    with when_waiting(gate.open):
+        assert next(jobs).args == (0,)
+    with pytest.raises(RunnerClosed):
+        next(jobs)
 
 
 def test_a_runner_that_is_closed_when_all_has_been_read_ends_nothing() -> None:
@@ -1684,8 +1787,10 @@ def test_when_the_last_job_is_taken_as_another_one_is_about_to_wait_that_one_is_
 def test_nothing_of_it_is_left_in_the_runner() -> None:
     with BoundedRunner(2, max_pending=1) as runner:
         core = getattr(runner, "_core")  # noqa: B009
-        assert len(list(runner.as_completed(int, "0123456789"))) == 10
+        jobs = runner.as_completed(int, "0123456789")
+        assert len(list(jobs)) == 10
         assert (core.rooms, core.if_limit_is_set) == ({}, {})
+        assert getattr(jobs, "_flight").bells == {}  # noqa: B009
 
 
 def test_however_fast_jobs_end_the_loop_gets_on_with_other_tasks() -> None:
@@ -1722,14 +1827,22 @@ def test_however_fast_jobs_end_the_loop_gets_on_with_other_tasks() -> None:
 def test_a_forked_child_gets_the_parents_jobs_interrupted_and_runs_the_rest_itself() -> None:
     script = """
 import os, signal, threading, warnings
-from boundedjobs import BoundedRunner, JobStatus
+from boundedjobs import BoundedRunner, _completed
+from boundedjobs._latch import Latch
 
 warnings.simplefilter("ignore", DeprecationWarning)
-gate = threading.Event()
+gate, waits = threading.Event(), threading.Event()
 runner = BoundedRunner(1)
 
+class Said(Latch):
+    def wait(self):
+        if pid == 0:
+            waits.set()  # the child must come to that, and not go round and round
+        super().wait()
+
 def body(item):
-    assert item >= 2 or gate.wait(10)
+    if not 2 <= item < 5:
+        assert (gate if item < 2 else waits).wait(10)
     return item
 
 def items():
@@ -1740,6 +1853,7 @@ def items():
         yield from range(5, 8)
 
 pid = 1
+_completed.Latch = Said
 jobs = runner.as_completed(body, items())
 flight = jobs._flight
 

@@ -886,6 +886,26 @@ def test_a_listener_that_hangs_on_one_job_does_not_keep_the_end_of_others_from_b
         body.open()
 
 
+def test_a_job_that_has_returned_and_is_still_heard_does_not_keep_others_from_being_let_go_of(
+    gate: Gate,
+) -> None:
+    def listener(event: JobEvent) -> None:
+        if event.status is JobStatus.SUCCEEDED:
+            gate()
+
+    runner, body = BoundedRunner(2, on_status=listener), Gate()
+    returned = runner.submit(nothing)
+    gate.wait_for()
+    runs = runner.submit(body)
+    body.wait_for()
+    runner.shutdown(timeout=0)
+    try:
+        assert isinstance(runs.exception(TIMEOUT), JobInterrupted)
+        assert returned.result(TIMEOUT) is None
+    finally:
+        body.open()
+
+
 # Threads that can not be started
 
 

@@ -24,7 +24,7 @@ from tests.blocking import when_blocking
 from tests.gates import TIMEOUT, AsyncGate, Gate
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
 ADVICE = "raise the limit, wait with a timeout, or use another runner for the inner jobs"
 
@@ -433,6 +433,24 @@ def test_result_on_the_loop_that_an_async_job_needs_is_told_so() -> None:
             assert await job == 3
             return job.result()  # it is there: nothing to wait for
 
+    assert asyncio.run(main()) == 3
+
+
+def test_result_on_the_loop_where_what_a_sync_body_has_returned_is_awaited_is_told_so() -> None:
+    def body() -> Awaitable[int]:
+        return gate(3)
+
+    async def main() -> int:
+        async with open_runner(1) as runner:
+            job = runner.wrap(body, name="body")()
+            await asyncio.to_thread(gate.wait_for)
+            with pytest.raises(JobDeadlock) as caught:
+                job.result()
+            assert str(caught.value) == on_loop("result()", "body")
+            gate.open()
+            return await job
+
+    gate = AsyncGate()
     assert asyncio.run(main()) == 3
 
 

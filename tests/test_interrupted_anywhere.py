@@ -42,7 +42,6 @@ from boundedjobs import (
     JobCancelled,
     JobEvent,
     JobStatus,
-    JobTimeout,
     RunnerClosed,
     current_job,
 )
@@ -50,7 +49,7 @@ from boundedjobs._admission import Admission
 from boundedjobs._closing import drain_patiently
 from boundedjobs._failure import call, capture
 from boundedjobs._flight import Turn
-from boundedjobs._lanes._loops import PrivateLane
+from boundedjobs._lanes._loops import LoopLane, PrivateLane
 from tests.blocking import MOMENT, when_blocking
 from tests.gates import TIMEOUT, AsyncGate, Gate, Heard
 from tests.interrupting import interrupted_once
@@ -1134,16 +1133,23 @@ def test_what_is_told_after_a_ctrl_c_is_told_by_one_thread(monkeypatch: pytest.M
     assert others == [False]
 
 
-def test_the_slot_of_an_overdue_body_that_is_lost_goes_to_the_next_job() -> None:
-    gate = Gate()
-    with BoundedRunner(1, timeout=MOMENT) as runner:
-        job = runner.submit(gate)
-        with pytest.raises(JobTimeout):
-            job.result(TIMEOUT)
-        following = runner.wrap(len, timeout=TIMEOUT)("abc")
-        getattr(runner, "_core")._lose(job, RuntimeError("its loop is gone"), job._started)  # noqa: B009
-        assert following.result(TIMEOUT) == 3
+def test_an_async_job_whose_end_a_ctrl_c_has_cut_off_ends_though_its_loop_does(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    runner, gate, jobs = BoundedRunner(1), AsyncGate(), list[Job[Any]]()
+
+    async def main() -> None:
+        jobs.extend(runner.submit(gate, n) for n in range(2))
+        await asyncio.to_thread(gate.wait_for)
+        interrupted_once(monkeypatch, LoopLane, "put")  # the slot of the first goes to the second
         gate.open()
+        await jobs[0]
+
+    with pytest.raises(KeyboardInterrupt):
+        asyncio.run(main())
+    assert jobs[0].result(TIMEOUT) == 0
+    runner.shutdown(timeout=TIMEOUT)
+    assert jobs[1].status.is_final
 
 
 def test_a_private_loop_whose_start_two_ctrl_cs_have_cut_off_is_started_by_another_thread(

@@ -976,6 +976,29 @@ def test_a_loop_that_has_begun_to_end_takes_no_more_jobs() -> None:
         check_interrupted(asyncio.run(main()), {"start", "loop"})
 
 
+@pytest.mark.parametrize("is_async", [True, False])
+def test_the_body_of_a_job_on_a_loop_that_begins_to_end_is_cancelled(is_async: bool) -> None:
+    gate, heard = AsyncGate(), list[str]()
+
+    async def body() -> None:
+        try:
+            await gate()
+        except BaseException as exc:
+            heard.append(type(exc).__name__)
+            raise
+
+    async def main() -> None:
+        jobs.append(runner.submit(body if is_async else lambda: body()))
+        await asyncio.to_thread(gate.wait_for)
+        await asyncio.get_running_loop().shutdown_asyncgens()
+
+    jobs: list[Job[Any]] = []
+    with BoundedRunner(1) as runner:
+        asyncio.run(main())
+        check_interrupted(jobs, {"loop"})
+    assert heard == ["CancelledError"]
+
+
 def test_sync_jobs_live_on_when_asyncio_run_ends() -> None:
     gate = Gate()
     with BoundedRunner(1) as runner:

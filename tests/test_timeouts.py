@@ -730,6 +730,39 @@ def test_a_job_whose_loop_was_closed_before_its_time_was_up_has_one_end(
     runner.shutdown()
 
 
+def test_an_overdue_job_that_waits_for_a_loop_that_is_closed_gives_its_slot_back(
+    clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate, is_put = Gate(), threading.Event()
+
+    def wake(*args: Any) -> asyncio.Handle:
+        is_put.set()
+        return wakes(*args)
+
+    def body() -> Awaitable[None]:
+        gate()
+        return asyncio.sleep(0)
+
+    async def begin() -> Job[Any]:
+        return runner.wrap(body, timeout=5)()
+
+    runner, loop = BoundedRunner(1), asyncio.new_event_loop()
+    wakes = loop.call_soon_threadsafe
+    monkeypatch.setattr(loop, "call_soon_threadsafe", wake)
+    job = loop.run_until_complete(begin())
+    gate.wait_for()
+    gate.open()
+    assert is_put.wait(TIMEOUT)
+    clock.settle()
+    clock.advance(5)
+    assert isinstance(job.exception(TIMEOUT), JobTimeout)
+    assert "overdue=1" in repr(runner)
+    loop.close()
+    assert runner.submit(nothing).result(TIMEOUT) is None
+    assert "overdue" not in repr(runner)
+    runner.shutdown()
+
+
 def test_a_ctrl_c_while_the_loop_tells_of_a_timeout_leaves_no_job_without_an_end(
     clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
