@@ -235,6 +235,7 @@ class Bodies(Watching):
             victims = self._interrupt([job], failure, message, exc)
         if isinstance(job._on, int):  # else it has begun, and its task closes it
             close_coroutine(job._awaitable)
+            job._awaitable = None
         for victim in victims:
             log_failed(victim, JobStatus.INTERRUPTED, failure)
         if self.mend_after(exc):

@@ -371,6 +371,35 @@ def test_a_handle_keeps_arguments_and_outcome_and_neither_callable_nor_context(b
             assert type(job.result(0)) is Thing
 
 
+class Awaited:
+    """What a body returns, to be awaited."""
+
+    def __await__(self) -> Iterator[None]:
+        return iter(())
+
+
+@pytest.mark.parametrize("is_lost", [False, True])
+def test_a_handle_drops_what_its_body_has_returned_to_be_awaited(is_lost: bool) -> None:
+    kept: list[weakref.ref[Awaited]] = []
+
+    def body() -> Awaited:
+        gate()
+        awaited = Awaited()
+        kept.append(weakref.ref(awaited))
+        return awaited
+
+    async def begin() -> Job[Any]:
+        return runner.submit(body)
+
+    gate = Gate()
+    with BoundedRunner(1) as runner:
+        job = asyncio.run(begin()) if is_lost else runner.submit(body)
+        gate.open()
+        assert isinstance(job.exception(TIMEOUT), JobInterrupted) == is_lost
+    assert kept[0]() is None
+    assert job.done()
+
+
 def test_a_handle_of_a_cancelled_job_keeps_its_arguments_and_drops_its_callable() -> None:
     watch, gate = Watch(), Gate()
     with BoundedRunner(1) as runner:
