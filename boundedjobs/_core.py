@@ -52,7 +52,7 @@ class Core(Bodies):
             return _ACCEPTED
         try:
             admission, most = self.admission, self.admission.max_pending
-            steps, threads, worker, me = job._steps, self.threads, None, 0
+            steps, threads, worker, me = job._steps, self.threads, None, None
             if job._listeners.on_status:
                 steps = ((None, PENDING, job._submitted, job._submitted_at, None, None),)
                 job._teller = me = (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Iterator
-from itertools import chain, islice
+from itertools import chain
 from time import monotonic
 from typing import TYPE_CHECKING, Any, overload
 
@@ -182,12 +182,13 @@ def _results(
     def wait_for_room() -> None:
         # Others fill the runner, and this thread must not wait if that can't end.
         token = object()
-        for args in islice(items, 1):
+        for args in items:
             try:
                 core.begin_wait(token, None, "map()")
                 jobs.append(offer(args, True))  # type: ignore[arg-type]  # a job: it waits
             finally:
                 core.end_wait(token)
+            return
 
     def results_in_order() -> Iterator[Any]:
         try:

@@ -154,7 +154,6 @@ class BoundedRunner(Maps):
         if self._dropped is None:
             # Nobody could resume it any more, and what waits would not even be referred to.
             self._dropped = finalize(self, resume, self._core)
-            self._dropped.atexit = False  # the runners are drained there
         pause(self._core)
 
     def resume(self) -> None:

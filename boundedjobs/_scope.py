@@ -171,7 +171,6 @@ class Scope(Executor):
             except CancelledError:
                 if raised:
                     raise
-                raised = True
                 cancel_waiting(core)
                 await self._drained(timeout)
                 raise

@@ -7,7 +7,7 @@ import gc
 import itertools
 import math
 import weakref
-from threading import Barrier, Event, Thread
+from threading import Barrier, Event, Semaphore, Thread
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -18,6 +18,7 @@ from boundedjobs import (
     BoundedRunner,
     JobCancelled,
     JobDeadlock,
+    JobEvent,
     JobStatus,
     NotRunnable,
     RunnerClosed,
@@ -212,9 +213,9 @@ def test_inside_a_job_it_waits_for_room_that_another_one_will_make() -> None:
     gate, waits = Gate(), Event()
 
     def outer() -> list[int]:
-        results = runner.map(int, "123")
+        results = runner.map(int, itertools.count(1))
         with when_blocking(waits.set):
-            return list(results)
+            return [next(results) for _ in range(3)]
 
     with BoundedRunner(2, max_pending=0) as runner:
         runner.submit(gate)
@@ -223,6 +224,25 @@ def test_inside_a_job_it_waits_for_room_that_another_one_will_make() -> None:
         assert waits.wait(TIMEOUT)
         gate.open()
         assert job.result(TIMEOUT) == [1, 2, 3]
+        assert getattr(runner, "_core").waits._begun == {}  # noqa: B009
+
+
+def test_results_that_are_there_are_yielded_while_others_fill_the_runner() -> None:
+    have_ended, gate = Semaphore(0), Gate()
+
+    def listener(event: JobEvent) -> None:
+        if event.status is JobStatus.SUCCEEDED:
+            have_ended.release()
+
+    with BoundedRunner(1, max_pending=1, on_status=listener) as runner:
+        results = runner.map(int, iter("0123"), buffersize=2)
+        assert have_ended.acquire(timeout=TIMEOUT)
+        assert have_ended.acquire(timeout=TIMEOUT)
+        others = [runner.submit(gate) for _ in range(2)]
+        assert [next(results), next(results)] == [0, 1]
+        assert not others[0].done()
+        gate.open()
+        assert list(results) == [2, 3]
 
 
 def test_on_a_loop_it_takes_the_room_that_has_come_before_it_waits_for_a_result() -> None:
@@ -325,6 +345,27 @@ def test_it_keeps_no_result_that_it_has_yielded() -> None:
             free()
             assert gone() is None
             assert len(list(results)) == 2
+    finally:
+        gc.enable()
+
+
+def test_it_keeps_nothing_of_what_a_job_has_raised() -> None:
+    class Problem(Exception): ...
+
+    def body(_: int) -> None:
+        raise Problem
+
+    gone: list[weakref.ref[Problem]] = []
+    gc.disable()
+    try:
+        with BoundedRunner(1) as runner:
+            results = runner.map(body, range(1))
+            try:
+                next(results)
+            except Problem as exc:
+                gone.append(weakref.ref(exc))
+            free()
+            assert gone[0]() is None
     finally:
         gc.enable()
 

@@ -25,6 +25,7 @@ from boundedjobs import (
     JobStatus,
     RunnerClosed,
 )
+from boundedjobs._closing import deadline_in
 from tests.blocking import let_in
 from tests.gates import TIMEOUT, Gate
 
@@ -115,6 +116,23 @@ def test_entries_are_counted_and_the_last_exit_closes() -> None:
         runner.submit(nothing).result(TIMEOUT)
     with pytest.raises(RunnerClosed, match=CLOSED):
         runner.submit(nothing)
+
+
+def test_an_exit_that_is_not_the_last_waits_for_no_job() -> None:
+    """Not even where it must not."""
+
+    async def inside() -> None:
+        async with runner:
+            pass
+        with runner:
+            pass
+
+    async def main() -> None:
+        async with runner:
+            await runner.submit(inside)
+
+    runner = BoundedRunner(1)
+    asyncio.run(main())
 
 
 def test_leaving_with_after_a_shutdown_inside_it_is_fine() -> None:
@@ -442,6 +460,10 @@ def test_a_with_inside_a_coroutine_makes_that_loop_no_lasting_home() -> None:
 
     asyncio.run(first())
     asyncio.run(second())
+    with contextlib.closing(asyncio.new_event_loop()) as loop:  # goes on, and does not run
+        loop.run_until_complete(first())
+        with runner:
+            runner.submit(nothing_async).result(TIMEOUT)
 
 
 def test_a_runner_stays_at_home_on_the_first_of_two_loops_that_have_entered_it() -> None:
@@ -500,10 +522,32 @@ def test_a_runner_is_no_longer_at_home_on_a_loop_that_has_left_it() -> None:
 # lifespan
 
 
-def test_lifespan_drains_for_eight_seconds_by_default() -> None:
-    from boundedjobs import _scope
+def test_lifespan_drains_for_eight_seconds_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[float | None] = []
 
-    assert _scope.LIFESPAN_DRAIN == 8
+    def deadline(timeout: float | None) -> float | None:
+        asked.append(timeout)
+        return deadline_in(timeout)
+
+    async def main() -> None:
+        async with BoundedRunner(1).lifespan():
+            pass
+
+    monkeypatch.setattr("boundedjobs._scope.deadline_in", deadline)
+    asyncio.run(main())
+    assert asked == [8]
+
+
+def test_at_the_end_of_a_lifespan_pending_jobs_are_run(gate: Gate) -> None:
+    async def main() -> list[Job[Any]]:
+        runner = BoundedRunner(1)
+        async with runner.lifespan():
+            jobs = [runner.submit(gate) for _ in range(2)]
+            await asyncio.to_thread(gate.wait_for)
+            asyncio.get_running_loop().call_soon(gate.open)  # when it is being left
+        return jobs
+
+    assert [job.status.value for job in asyncio.run(main())] == ["succeeded"] * 2
 
 
 def test_lifespan_has_a_deadline_by_default(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:

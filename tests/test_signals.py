@@ -35,6 +35,7 @@ import boundedjobs
 from boundedjobs import (
     BoundedRunner,
     Job,
+    JobCancelled,
     JobEvent,
     JobStatus,
     NotRunnable,
@@ -905,6 +906,19 @@ def test_nothing_is_paused_or_resumed_in_the_midst_of_a_step() -> None:
     while " paused " in repr(runner):
         os.sched_yield()
     runner.shutdown()
+
+
+def test_nothing_is_cancelled_in_the_midst_of_a_step() -> None:
+    gate = Gate()
+    with BoundedRunner(1) as runner:
+        runner.submit(gate)
+        job = runner.submit(nothing)
+        with runner._core.lock:
+            assert job.cancel()
+            assert job.status is JobStatus.PENDING
+        with pytest.raises(JobCancelled):
+            job.result(TIMEOUT)
+        gate.open()
 
 
 def test_a_ctrl_c_while_a_runner_is_resumed_goes_to_the_caller_and_what_may_start_does() -> None:

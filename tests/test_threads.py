@@ -6,6 +6,7 @@ import asyncio
 import concurrent.futures
 import gc
 import logging
+import os
 import sys
 import threading
 import weakref
@@ -88,6 +89,16 @@ def test_an_idle_thread_is_used_again_before_a_new_one_is_started() -> None:
         # The worker may still be on its way to being idle when the next job comes: now and then.
         idents = [runner.submit(threading.get_ident).result(TIMEOUT) for _ in range(60)]
     assert len(set(idents)) < 60
+
+
+def test_a_thread_that_is_idle_takes_the_next_job() -> None:
+    with BoundedRunner(9) as runner:
+        threads = getattr(runner, "_core").threads  # noqa: B009
+        for _ in range(9):
+            runner.submit(nothing).result(TIMEOUT)
+            while threads.spare < 1:  # it is on its way to being idle
+                os.sched_yield()
+        assert (len(threads.workers), threads.spare) == (1, 1)
 
 
 def test_threads_are_daemons_named_after_their_runner() -> None:

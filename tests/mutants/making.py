@@ -28,6 +28,8 @@ OPERATORS = [
 ]
 
 
+_NO_ARGUMENTS = ast.arguments(posonlyargs=[], args=[], kwonlyargs=[], kw_defaults=[], defaults=[])
+
 KEY = ("module", "function", "before", "after")
 Key = tuple[str, ...]
 
@@ -131,6 +133,8 @@ def _meaning(code: str) -> str | None:
         match node:
             case ast.If() if "TYPE_CHECKING" in ast.unparse(node.test):
                 node.test, node.body = ast.Constant(None), []
+            case ast.FunctionDef(body=[ast.Expr(ast.Constant(value))]) if value is ...:
+                node.args, node.decorator_list, node.returns = _NO_ARGUMENTS, [], None  # @overload
             case ast.Call(func=ast.Name(id="cast")):
                 node.args[0] = ast.Constant(None)
             case ast.FunctionDef() | ast.AsyncFunctionDef():
