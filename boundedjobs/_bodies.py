@@ -221,7 +221,7 @@ class Bodies(Watching):
         Nothing is lost if it is not as it was when it had `started` then, or (None) had not: it
         has begun elsewhere, where it was put after a Ctrl-C.
         """
-        self.todo.follow_up(partial(self._lose, job, exc, started))
+        self.todo.follow_up(partial(self.mending, job, self._lose, job, exc, started))
 
     def _lose(self, job: Job[Any], exc: BaseException | None, started: float | None) -> None:
         why = "its event loop is gone" if exc is None else str(exc)

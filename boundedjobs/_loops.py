@@ -61,9 +61,9 @@ class Loops:
             lanes = list(self._lanes.items())
         for loop, lane in lanes:
             if loop.is_closed() or (stopped and not loop.is_running()):
+                lane.abandon()
                 with self._lock:
                     self._lanes.pop(loop, None)
-                lane.abandon()
 
     def detach(self) -> PrivateLane | None:
         """Put nothing more on the private loop; return its lane, to be stopped. Under the lock."""

@@ -87,6 +87,9 @@ class Todo:
         try:
             self._following.add(me)
             _make(self._later)
+        except BaseException:
+            self.added.append(int)  # so that whoever comes next is told that something is left
+            raise
         finally:
             self._following.discard(me)
 
@@ -105,15 +108,14 @@ class Todo:
 
 def _make(calls: deque[Call]) -> None:
     """Make calls until none is left; put one back that a Ctrl-C cuts off."""
-    held: list[Call] = []
+    held = None
     try:
-        while True:
-            try:
-                held.append(calls.popleft())
-            except IndexError:  # none is left, or somebody else was quicker
-                return
-            held[0]()
-            held.clear()
-    except BaseException:
-        calls.extendleft(held)
+        for held in iter(calls.popleft, None):  # no signal is seen to between the two
+            held()
+            held = None
+    except BaseException as exc:
+        if held is None and isinstance(exc, IndexError):
+            return  # none is left, or somebody else was quicker
+        if held is not None:
+            calls.appendleft(held)
         raise

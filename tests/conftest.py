@@ -87,7 +87,9 @@ def loops() -> Iterator[WeakSet[asyncio.BaseEventLoop]]:
 
 
 @pytest.fixture(autouse=True)
-def _nothing_outlives_its_test(loops: WeakSet[asyncio.BaseEventLoop]) -> Iterator[None]:
+def _nothing_outlives_its_test(
+    loops: WeakSet[asyncio.BaseEventLoop], request: pytest.FixtureRequest
+) -> Iterator[None]:
     before = set(threading.enumerate())
     before_idents = set(sys._current_frames())
     loops_before = set(loops)
@@ -108,6 +110,8 @@ def _nothing_outlives_its_test(loops: WeakSet[asyncio.BaseEventLoop]) -> Iterato
     made = set(loops) - loops_before
     for loop in made:
         assert loop.is_closed(), f"{loop!r} outlived its test"
+    if request.node.get_closest_marker("leaves_tasks"):
+        return
     if any(asyncio.all_tasks(loop) for loop in made):
         gc.collect()  # nobody refers to what was cut off when its loop was closed under it
     for loop in made:

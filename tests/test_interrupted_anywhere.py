@@ -41,12 +41,14 @@ from boundedjobs import (
     Job,
     JobCancelled,
     JobEvent,
+    JobInterrupted,
     JobStatus,
     RunnerClosed,
     current_job,
 )
 from boundedjobs._admission import Admission
 from boundedjobs._closing import drain_patiently
+from boundedjobs._core import Core
 from boundedjobs._failure import call, capture
 from boundedjobs._flight import Turn
 from boundedjobs._lanes._loops import LoopLane, PrivateLane
@@ -415,6 +417,13 @@ ONCE = [
 TWICE = [
     pytest.param(((67, 37), Interruption), id="some_pairs"),
     pytest.param(((5, 3), Interruption), id="many_pairs", marks=pytest.mark.proof),
+]
+ON_LOOPS = [
+    pytest.param(
+        ((173, 131), Interruption),
+        id="some_pairs",
+        marks=[pytest.mark.proof, pytest.mark.leaves_tasks],
+    ),
 ]
 STACKS = [
     pytest.param(((11,), EndOfStack), id="some_stacks"),
@@ -806,7 +815,7 @@ def test_leaving_with(sweep: Sweep, is_heard: bool) -> None:
 @pytest.mark.filterwarnings("ignore:coroutine .* was never awaited")  # between call and await
 @HEARD
 @pytest.mark.parametrize("listens", ["sync", "async"])
-@pytest.mark.parametrize("sweep", ONCE, indirect=True)  # asyncio.run() is at a loss without room
+@pytest.mark.parametrize("sweep", [*ONCE, *ON_LOOPS], indirect=True)  # asyncio.run() needs room
 def test_running_async_jobs_on_the_loop_that_is_interrupted(
     sweep: Sweep, is_heard: bool, listens: str
 ) -> None:
@@ -1150,6 +1159,51 @@ def test_an_async_job_whose_end_a_ctrl_c_has_cut_off_ends_though_its_loop_does(
     assert jobs[0].result(TIMEOUT) == 0
     runner.shutdown(timeout=TIMEOUT)
     assert jobs[1].status.is_final
+
+
+def test_two_ctrl_cs_on_a_loop_lose_no_job_that_is_being_told_of(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    heard, jobs = Heard(), list[Job[Any]]()
+    runner = BoundedRunner(1, on_status=heard)
+    core = getattr(runner, "_core")  # noqa: B009
+
+    async def main() -> None:
+        jobs.append(runner.submit(asyncio.sleep, TIMEOUT))
+        interrupted_once(monkeypatch, core, "heard")  # as RUNNING has been told
+        interrupted_once(monkeypatch, Job, "_lost")  # and as that is mended
+        await jobs[0]
+
+    with pytest.raises(KeyboardInterrupt):
+        asyncio.run(main())
+    assert runner.submit(len, "abc").result(TIMEOUT) == 3
+    assert heard.statuses("sleep") == ["pending", "running", "interrupted"]
+    runner.shutdown(timeout=TIMEOUT)
+
+
+@pytest.mark.parametrize(("owner", "name"), [(Job, "_lost"), (Core, "settle")])
+def test_a_ctrl_c_as_the_jobs_of_a_closed_loop_are_given_up_loses_none(
+    monkeypatch: pytest.MonkeyPatch, owner: object, name: str
+) -> None:
+    gate, runner = AsyncGate(), BoundedRunner(2, on_status=Heard())
+    loop = asyncio.new_event_loop()
+
+    async def begin() -> list[Job[Any]]:
+        jobs = [runner.submit(gate) for _ in range(2)]
+        await asyncio.to_thread(gate.wait_for, 2)
+        return jobs
+
+    jobs = loop.run_until_complete(begin())
+    loop.run_until_complete(loop.shutdown_default_executor())
+    loop.close()
+    interrupted_once(monkeypatch, owner, name)
+    with pytest.raises(KeyboardInterrupt):
+        runner.shutdown(timeout=TIMEOUT)
+    for job in jobs:
+        assert isinstance(job.exception(MOMENT), JobInterrupted)
+    runner.shutdown(timeout=TIMEOUT)
+    phases = [job.failure and job.failure.phase for job in jobs]
+    assert phases == ["loop"] * 2  # and not "drain", by the deadline
 
 
 def test_a_private_loop_whose_start_two_ctrl_cs_have_cut_off_is_started_by_another_thread(

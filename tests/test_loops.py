@@ -999,6 +999,38 @@ def test_the_body_of_a_job_on_a_loop_that_begins_to_end_is_cancelled(is_async: b
     assert heard == ["CancelledError"]
 
 
+def test_a_call_that_is_lost_with_its_loop_is_counted_once_though_two_threads_find_that(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    gate, told = AsyncGate(), Gate()
+
+    async def listener(event: JobEvent) -> None:
+        if event.status is JobStatus.RUNNING:
+            await gate()
+
+    def log(*_: object) -> None:
+        if threading.current_thread() is closing:
+            told()
+
+    async def begin() -> None:
+        runner.submit(nothing)
+        await asyncio.to_thread(gate.wait_for)
+
+    monkeypatch.setattr("boundedjobs._book.log_listener_error", log)
+    runner, loop = BoundedRunner(2, on_status=listener), asyncio.new_event_loop()
+    loop.run_until_complete(begin())
+    loop.run_until_complete(loop.shutdown_default_executor())
+    loop.close()
+    closing = threading.Thread(target=runner.shutdown)
+    closing.start()
+    told.wait_for()
+    getattr(runner, "_core").reap()  # noqa: B009 - as whoever waits does
+    told.open()
+    closing.join(TIMEOUT)
+    assert not closing.is_alive()
+    assert runner.listener_errors == 2  # RUNNING, and the end
+
+
 def test_sync_jobs_live_on_when_asyncio_run_ends() -> None:
     gate = Gate()
     with BoundedRunner(1) as runner:

@@ -51,6 +51,9 @@ class LoopLane:
         # is kept here, and the lanes by the finalizer of their runner.
         self._inbox: dict[Errand, None] = {}
         self._tasks: dict[Errand, asyncio.Task[None]] = {}
+        self._losing: dict[Errand, None] = {}  # these are being told that they are lost
+        self._torn_down: list[asyncio.Task[None]] = []
+        self._raised: dict[Errand, BaseException] = {}  # by what was run for them
         self._waking = False
         self.gone = False
         self._begins_by_hand = False  # of the loop's own thread only, as is the next
@@ -80,27 +83,45 @@ class LoopLane:
 
     def mend(self, thread: int | None) -> None:
         """Wake again a loop that a Ctrl-C has kept from being woken. Under the lock."""
-        if self._inbox:
+        if self._inbox or (self.gone and self._tasks):
             self._todo.add(self.wake)
 
     def abandon(self, exc: BaseException | None = None) -> None:
-        """The loop is gone, or about to be: nothing of it will end by itself."""
+        """The loop is gone, or about to be: nothing of it will end by itself. Can be done again."""
         with self._lock:
             self.gone = True
             self._waking = False
             errands = [*self._inbox, *self._tasks]
-            tasks = list(self._tasks.values())
-            self._inbox.clear()
-            self._tasks.clear()
         for errand in errands:
-            errand._lost(exc)
-        for task in tasks:
+            self._lose(errand, self._raised.get(errand, exc))
+        with self._lock:
+            tasks, self._torn_down = self._torn_down, []
+        for task in tasks:  # when all have had their end: what is closed may wait for others
             if self.loop is None or not self.loop.is_running():
                 # Its job has had its end: no word of a pending task that is destroyed.
                 task._log_destroy_pending = False  # type: ignore[attr-defined]
                 close_coroutine(task.get_coro())  # runs its `finally` clauses
             else:
                 task.cancel()
+
+    def _lose(self, errand: Errand, exc: BaseException | None) -> None:
+        """Tell one that it is lost, unless somebody else does."""
+        is_mine = False
+        try:
+            with self._lock:
+                if errand not in self._losing and (errand in self._inbox or errand in self._tasks):
+                    self._losing[errand] = None
+                    is_mine = True
+            if is_mine:
+                errand._lost(exc)
+                with self._lock:  # not before, or a Ctrl-C could lose it
+                    self._inbox.pop(errand, None)
+                    task = self._tasks.pop(errand, None)
+                    if task is not None:
+                        self._torn_down.append(task)
+        finally:
+            if is_mine:
+                self._losing.pop(errand, None)
 
     def cancel(self, task: asyncio.Task[None]) -> bool:
         """Ask a task to stop; return whether it could be asked."""
@@ -165,12 +186,18 @@ class LoopLane:
             if self._begins_by_hand:
                 await _pause()
             await errand._start()
-        except BaseException as exc:
-            is_torn_down = isinstance(exc, asyncio.CancelledError | GeneratorExit)
-            errand._lost(None if is_torn_down else exc)
+        except (asyncio.CancelledError, GeneratorExit):  # torn down
+            errand._lost(None)
+            self._forget(errand)  # not before: one more Ctrl-C could lose it
             raise
-        finally:
+        except BaseException as exc:
+            self._raised[errand] = exc
+            errand._lost(exc)
             self._forget(errand)
+            raise
+        else:
+            self._forget(errand)
+        finally:
             del errand  # a traceback of the body leads to this frame
 
     def _left_out(
@@ -187,6 +214,7 @@ class LoopLane:
 
     def _forget(self, errand: Errand) -> None:
         self._tasks.pop(errand, None)
+        self._raised.pop(errand, None)
         if not self._tasks and self.loop is not None:
             # One more turn: an idle loop keeps the timers that were cancelled in this one, and
             # they keep the contexts, and so the jobs, that they were set in.
