@@ -1198,10 +1198,10 @@ def test_a_ctrl_c_as_the_jobs_of_a_closed_loop_are_given_up_loses_none(
     loop.close()
     interrupted_once(monkeypatch, owner, name)
     with pytest.raises(KeyboardInterrupt):
-        runner.shutdown(timeout=TIMEOUT)
+        runner.shutdown()  # without a deadline, which would let go of what is left
     for job in jobs:
         assert isinstance(job.exception(MOMENT), JobInterrupted)
-    runner.shutdown()  # without a deadline, that would let go of what is left
+    runner.shutdown()
     phases = [job.failure and job.failure.phase for job in jobs]
     assert phases == ["loop"] * 2  # and not "drain", by the deadline
 
