@@ -510,6 +510,21 @@ def test_a_fork_while_another_thread_is_importing_what_async_jobs_need_leaves_a_
 
 
 @pytest.mark.slow
+def test_a_thread_of_the_child_may_be_the_first_to_need_an_event_loop() -> None:
+    run("""
+        runner, results = BoundedRunner(1), []
+        def in_child():
+            thread = threading.Thread(
+                target=lambda: results.append(runner.submit(double, 1).result(5)), daemon=True
+            )
+            thread.start()
+            thread.join(10)
+            assert results == [2]
+        fork(in_child)
+        runner.shutdown()
+        """)
+
+
 def test_forks_while_other_threads_hammer_the_runner_leave_every_child_a_usable_one() -> None:
     run("""
         runner = BoundedRunner(2, on_status=lambda event: None)

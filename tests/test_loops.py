@@ -1031,6 +1031,37 @@ def test_a_call_that_is_lost_with_its_loop_is_counted_once_though_two_threads_fi
     assert runner.listener_errors == 2  # RUNNING, and the end
 
 
+def test_a_loop_that_does_not_run_now_and_goes_on_later_keeps_its_jobs() -> None:
+    gate = AsyncGate()
+
+    async def begin() -> Job[Any]:
+        job = runner.submit(gate, 3)
+        await asyncio.to_thread(gate.wait_for)
+        return job
+
+    async def end() -> Any:
+        gate.open()
+        return await job
+
+    with BoundedRunner(1) as runner, asyncio.Runner() as loop:
+        job = loop.run(begin())
+        getattr(runner, "_core").reap()  # noqa: B009 - as whoever waits does
+        assert loop.run(end()) == 3
+
+
+def test_nothing_is_kept_of_loops_that_are_closed() -> None:
+    async def main() -> None:
+        await runner.submit(nothing)
+
+    with BoundedRunner(1) as runner:
+        core = getattr(runner, "_core")  # noqa: B009
+        for _ in range(3):
+            asyncio.run(main())
+            assert len(core.loops._lanes) == 1
+        core.reap()
+        assert core.loops._lanes == {}
+
+
 def test_sync_jobs_live_on_when_asyncio_run_ends() -> None:
     gate = Gate()
     with BoundedRunner(1) as runner:

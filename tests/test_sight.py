@@ -543,6 +543,18 @@ def test_of_those_that_have_ended_since_another_the_last_are_kept(history: int) 
     ]
 
 
+def test_those_that_were_let_go_of_have_ended_too() -> None:
+    runner, gate = BoundedRunner(2), Gate()
+    runner.submit(gate)
+    gate.wait_for()
+    runner.shutdown(timeout=0)
+    first = runner.snapshot()
+    gate.open()
+    with runner:
+        job = runner.submit(nothing)
+    assert (first.interrupted, runner.snapshot(since=first).ended) == (1, (job.record(),))
+
+
 @pytest.mark.usefixtures("switches")
 @pytest.mark.parametrize("on_status", [None, Heard()])
 def test_who_looks_again_and_again_finds_each_job_that_ends_once(on_status: Heard | None) -> None:
