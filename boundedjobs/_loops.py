@@ -54,7 +54,7 @@ class Loops:
         """Whether there is no lane of another loop that could have gone."""
         return len(self._lanes) == (loop in self._lanes)
 
-    def reap(self, *, stopped: bool = False) -> None:
+    def reap(self, *, stopped: bool) -> None:
         """Abandon the lanes of loops that are closed, or have `stopped`."""
         with self._lock:
             self._last_orders |= stopped
