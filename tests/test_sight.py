@@ -414,6 +414,12 @@ def test_the_last_records_are_kept_and_no_more(history: int) -> None:
     assert found == ids[-history:]
 
 
+def test_a_thousand_records_are_kept_if_nothing_else_is_said() -> None:
+    with BoundedRunner(1) as runner:
+        ids = [runner.submit(nothing).id for _ in range(1_001)]
+    assert [runner.get(id) is None for id in ids] == [True, *[False] * 1_000]
+
+
 def test_with_no_history_there_are_no_records_and_the_totals_go_on() -> None:
     for on_status in (None, Heard()):
         with BoundedRunner(1, history=0, on_status=on_status) as runner:
