@@ -417,7 +417,7 @@ def test_the_last_records_are_kept_and_no_more(history: int) -> None:
 def test_a_thousand_records_are_kept_if_nothing_else_is_said() -> None:
     with BoundedRunner(1) as runner:
         ids = [runner.submit(nothing).id for _ in range(1_001)]
-    assert [runner.get(id) is None for id in ids] == [True, *[False] * 1_000]
+    assert [runner.get(each) is None for each in ids] == [True, *[False] * 1_000]
 
 
 def test_with_no_history_there_are_no_records_and_the_totals_go_on() -> None:
