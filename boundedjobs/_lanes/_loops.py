@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from boundedjobs._todo import Todo
 
 
+_TORN_DOWN = (asyncio.CancelledError, GeneratorExit)
+
+
 class Errand(Protocol):
     """What is run on a loop: a job, or the async listeners of one.
 
@@ -186,7 +189,7 @@ class LoopLane:
             if self._begins_by_hand:
                 await _pause()
             await errand._start()
-        except (asyncio.CancelledError, GeneratorExit):  # torn down
+        except _TORN_DOWN:
             errand._lost(None)
             self._forget(errand)  # not before: one more Ctrl-C could lose it
             raise
