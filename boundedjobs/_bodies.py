@@ -6,7 +6,7 @@ import sys
 from functools import partial
 from threading import get_ident
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from boundedjobs._callables import close_coroutine, must_be_awaited
 from boundedjobs._failure import Elsewhere, attempt, capture, trace_of
@@ -92,7 +92,7 @@ class Bodies(Watching):
         if self.todo.added:
             self.carry_out()
         current.set(job)
-        cancelled = False
+        result, exc = None, None
         me = get_ident()
         if job._teller == me:
             plain = job._listeners.plain
@@ -102,15 +102,12 @@ class Bodies(Watching):
                 event = None  # it refers to the job
             if job._teller == me:
                 self.tell(job)
-            cancelled = await self._until_told(job)
-        result, exc = None, None
+            exc = await self._until_told(job)
         awaitable = job._awaitable
         if awaitable is None and job._listeners.patience is not None:
             self.watch(job)
         try:
-            if cancelled:
-                raise asyncio.CancelledError
-            if job._status is JobStatus.RUNNING:
+            if exc is None and job._status is JobStatus.RUNNING:
                 assert job._fn is not None
                 result = await (
                     job._fn(*job.args, **(job._kwargs or {})) if awaitable is None else awaitable
@@ -134,8 +131,8 @@ class Bodies(Watching):
         finally:
             del job, exc, task  # a traceback of the body leads to this frame
 
-    async def _until_told(self, job: Job[Any]) -> bool:
-        """Wait until what was to be told has been heard; return whether cancelled meanwhile."""
+    async def _until_told(self, job: Job[Any]) -> BaseException | None:
+        """Wait until what was to be told has been heard; return what its task is cancelled with."""
         asyncio = sys.modules["asyncio"]
         loop = asyncio.get_running_loop()
         told = loop.create_future()
@@ -145,13 +142,13 @@ class Bodies(Watching):
 
         with self.lock:
             if job._teller is None:
-                return False
+                return None
             job._on_told = wake
         try:
             await told
-        except asyncio.CancelledError:
-            return True  # what is left is told in order all the same
-        return False
+        except asyncio.CancelledError as exc:
+            return cast("BaseException", exc)  # what is left is told in order all the same
+        return None
 
     def _succeeded(self, job: Job[Any], result: object, *, worker: bool = False) -> Job[Any] | None:
         """The body of a job has returned."""

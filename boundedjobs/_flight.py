@@ -280,9 +280,7 @@ class Turn:
 
     def give_up_elsewhere(self, thread: int) -> None:
         """The same in the place of that thread, which can't."""
-        flight = self.flight
-        if flight.reader is self:
-            flight.core.mend_job(flight.held, thread)
+        self.flight.core.mend_job(self.flight.held, thread)
         self.give_up()
 
     def give_up(self) -> None:

@@ -116,6 +116,5 @@ def _make(calls: deque[Call]) -> None:
     except BaseException as exc:
         if held is None and isinstance(exc, IndexError):
             return  # none is left, or somebody else was quicker
-        if held is not None:
-            calls.appendleft(held)
+        calls.extendleft([held] if held else [])
         raise
