@@ -89,7 +89,7 @@ IN_ORDERS = {
         Shown("cancel_against_start", "private_loop", "sync", 0, "a slot is lost"),
     ),
     "a cancel that comes while RUNNING is heard is forgotten": (
-        Defect(Bodies, "drive", "if cancelled:", "if False:"),
+        Defect(Bodies, "drive", "exc = await self._until_told(job)", "await self._until_told(job)"),
         Shown("cancel_against_start", "home_loop", "async", 1, "what cancel.. said is not so"),
     ),
     "who has read the inputs rings for nobody": (
