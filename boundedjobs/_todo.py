@@ -110,7 +110,8 @@ def _make(calls: deque[Call]) -> None:
     """Make calls until none is left; put one back that a Ctrl-C cuts off."""
     held = None
     try:
-        for held in iter(calls.popleft, None):  # no signal is seen to between the two
+        # No signal is seen to between the taking of one and its being held.
+        for held in iter(calls.popleft, None):
             held()
             held = None
     except BaseException as exc:

@@ -24,7 +24,7 @@ import os
 import sys
 import threading
 from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import nullcontext, suppress
+from contextlib import closing, nullcontext, suppress
 from functools import cache, partial
 from itertools import count
 from pathlib import Path
@@ -1204,6 +1204,29 @@ def test_a_ctrl_c_as_the_jobs_of_a_closed_loop_are_given_up_loses_none(
     runner.shutdown()
     phases = [job.failure and job.failure.phase for job in jobs]
     assert phases == ["loop"] * 2  # and not "drain", by the deadline
+
+
+def test_what_a_ctrl_c_has_left_of_a_loop_that_is_gone_is_taken_up_by_whoever_mends(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Though that loop is not closed."""
+    gate, runner = AsyncGate(), BoundedRunner(2)
+
+    async def begin() -> list[Job[Any]]:
+        jobs = [runner.submit(gate) for _ in range(2)]
+        await asyncio.to_thread(gate.wait_for, 2)
+        return jobs
+
+    with closing(asyncio.new_event_loop()) as loop:
+        jobs = loop.run_until_complete(begin())
+        loop.run_until_complete(loop.shutdown_default_executor())
+        interrupted_once(monkeypatch, Job, "_lost")
+        with pytest.raises(KeyboardInterrupt):
+            loop.run_until_complete(loop.shutdown_asyncgens())
+        getattr(runner, "_core").mend()  # noqa: B009 - as after any Ctrl-C
+        for job in jobs:
+            assert isinstance(job.exception(MOMENT), JobInterrupted)
+    runner.shutdown()
 
 
 def test_a_private_loop_whose_start_two_ctrl_cs_have_cut_off_is_started_by_another_thread(
