@@ -1206,6 +1206,7 @@ def test_a_ctrl_c_as_the_jobs_of_a_closed_loop_are_given_up_loses_none(
     assert phases == ["loop"] * 2  # and not "drain", by the deadline
 
 
+@pytest.mark.leaves_tasks
 def test_what_a_ctrl_c_has_left_of_a_loop_that_is_gone_is_taken_up_by_whoever_mends(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
