@@ -14,7 +14,7 @@ from boundedjobs._job import Job, current
 from boundedjobs._log import log_failed
 from boundedjobs._status import FINAL, RUNNING, SUCCEEDED, JobStatus
 from boundedjobs._watching import Watching
-from boundedjobs.errors import JobCancelled, JobInterrupted
+from boundedjobs.errors import JobCancelled, JobDeadlock, JobInterrupted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -41,11 +41,22 @@ class Bodies(Watching):
             assert job._context is not None
             following = job._context.run(run, job, me)
             if following is job:  # it has returned an awaitable
-                with self.lock:
-                    self.to_loop(job)
-                self.carry_out()
+                self._pass_on(job)
                 following = None
             job, following = following, None
+
+    def _pass_on(self, job: Job[Any]) -> None:
+        """Have what a body has returned awaited on the loop of its job, if that can go on."""
+        with self.lock:
+            hangs = self.waits.hangs(job, self.loops_of)
+            if not hangs:
+                self.to_loop(job)
+        if not hangs:
+            self.carry_out()
+            return
+        close_coroutine(job._awaitable)
+        job._awaitable = None
+        self._failed(job, _deadlock(job.name))
 
     def _run(self, job: Job[Any], me: int) -> Job[Any] | None:
         job._on = me
@@ -269,6 +280,13 @@ def _interrupted(message: str, cause: BaseException | None) -> JobInterrupted:
     error = JobInterrupted(message)
     error.__cause__ = cause
     return error
+
+
+def _deadlock(name: str) -> JobDeadlock:
+    return JobDeadlock(
+        f"what {name!r} returned is to be awaited on an event loop whose thread waits for "
+        f"{name!r}, for ever; use 'await' there (await job, await runner.aclose(), async with)"
+    )
 
 
 def _outcome(job: Job[Any], exc: BaseException, *, from_outside: bool) -> Outcome:

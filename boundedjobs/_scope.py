@@ -144,18 +144,23 @@ class Scope(Executor):
     def _wait(self, deadline: float | None, form: str, *, raised: bool) -> None:
         core = self._core
         check_may_wait(core, form)
-        loop = running_loop()
-        with core.lock:
-            would_block = loop is not None and core.needs(loop)
-        if would_block:
-            if raised:
-                cancel_waiting(core)
-            resume(core)  # nobody will `drain` it
-            raise JobDeadlock(
-                f"{form} would block this event loop, which jobs of runner {core.name!r} need "
-                "to end; closing has begun: use 'async with' or 'await runner.aclose()'"
-            )
-        drain_patiently(core, deadline, raised=raised)
+        loop, token = running_loop(), object()
+        try:
+            with core.lock:
+                would_block = loop is not None and core.needs(loop)
+                if loop is not None:
+                    core.waits.closing[token] = loop
+            if would_block:
+                if raised:
+                    cancel_waiting(core)
+                resume(core)  # nobody will `drain` it
+                raise JobDeadlock(
+                    f"{form} would block this event loop, which jobs of runner {core.name!r} need "
+                    "to end; closing has begun: use 'async with' or 'await runner.aclose()'"
+                )
+            drain_patiently(core, deadline, raised=raised)
+        finally:
+            core.waits.closing.pop(token, None)
 
     async def _aleave(self, *, raised: bool, default: float | None) -> None:
         if not self._leave(cancel_pending=raised):

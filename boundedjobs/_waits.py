@@ -60,6 +60,8 @@ class Waits:
         self._admission = admission
         self._threads = threads
         self._begun: dict[object, Wait] = {}
+        # The event loops on whose threads somebody waits for the end of the runner.
+        self.closing: dict[object, AbstractEventLoop] = {}
 
     def begin(self, token: object, wait: Wait, loops_of: LoopsOf) -> str | None:
         """Note a wait, or that it blocks a loop as well; say why not, if it could never end."""
@@ -74,6 +76,12 @@ class Waits:
         """Say which waits that have begun could never end with a limit of `limit`, if any."""
         stuck = self._stuck_with(None, loops_of, limit)
         return _shown(stuck) if stuck else None
+
+    def hangs(self, job: Job[Any], loops_of: LoopsOf) -> bool:
+        """Whether a job can never end: the thread of a loop that it needs by now waits for it."""
+        if not set(self.closing.values()).isdisjoint(loops_of(job)):
+            return True
+        return bool(self._stuck_with(None, loops_of, self._admission.limit))
 
     def is_begun(self, token: object) -> bool:
         """Whether this wait has been noted: asked by who waits, without the lock."""

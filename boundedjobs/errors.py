@@ -91,7 +91,11 @@ class JobInterrupted(BoundedJobsError):
 
 
 class JobDeadlock(BoundedJobsError, RuntimeError):
-    """This wait could never end, so it is refused instead of begun."""
+    """This wait could never end, so it is refused instead of begun.
+
+    Or a wait that has begun could never end, for the job that it waits for has returned an
+    awaitable for the very event loop that it blocks: then that job fails with this error.
+    """
 
 
 class RemoteError(BoundedJobsError):

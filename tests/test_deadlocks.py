@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Callable
 from concurrent.futures import Future
 from functools import partial
 from threading import Barrier, Event, Thread
 from typing import TYPE_CHECKING, Any
+from weakref import ref
 
 import pytest
 
@@ -21,10 +23,10 @@ from boundedjobs import (
     current_job,
 )
 from tests.blocking import when_blocking
-from tests.gates import TIMEOUT, AsyncGate, Gate
+from tests.gates import TIMEOUT, AsyncGate, Gate, Heard
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable
 
 ADVICE = "raise the limit, wait with a timeout, or use another runner for the inner jobs"
 
@@ -451,6 +453,120 @@ def test_result_on_the_loop_where_what_a_sync_body_has_returned_is_awaited_is_to
             return await job
 
     gate = AsyncGate()
+    assert asyncio.run(main()) == 3
+
+
+RETURNED = (
+    "what 'body' returned is to be awaited on an event loop whose thread waits for 'body', for "
+    "ever; use 'await' there (await job, await runner.aclose(), async with)"
+)
+
+
+Waits = Callable[[], object]
+
+
+def wait_for_it(_: BoundedRunner, job: Job[Any], waits: Waits) -> object:
+    return wait_for(job, once_waiting=waits)
+
+
+def wait_for_another_that_waits_for_it(
+    runner: BoundedRunner, job: Job[Any], waits: Waits
+) -> object:
+    return wait_for(runner.submit(wait_for, job, waits), once_waiting=waits)
+
+
+def wait_for_the_end_of_the_runner(runner: BoundedRunner, job: Job[Any], waits: Waits) -> object:
+    with when_blocking(waits):
+        runner.shutdown()
+    return job.exception()
+
+
+@pytest.mark.parametrize(
+    ("wait", "count"),
+    [
+        (wait_for_it, 1),
+        (wait_for_another_that_waits_for_it, 2),
+        (wait_for_the_end_of_the_runner, 1),
+    ],
+)
+def test_what_returns_an_awaitable_for_a_loop_that_waits_for_it_by_then_fails(
+    wait: Callable[[BoundedRunner, Job[Any], Waits], object], count: int
+) -> None:
+    """That wait began when nobody could know."""
+    gate, waiting, heard = Gate(), threading.Semaphore(0), Heard()
+    inside, returned = [], []
+
+    def body() -> Awaitable[int]:
+        gate()
+        coroutine = AsyncGate()()
+        returned.append(ref(coroutine))
+        return coroutine
+
+    def listener(event: JobEvent) -> None:
+        heard(event)
+        inside.append(current_job().name)
+
+    def open_when_all_wait() -> None:
+        for _ in range(count):
+            assert waiting.acquire(timeout=TIMEOUT)
+        gate.open()
+
+    async def main() -> object:
+        job = runner.wrap(body, name="body")()
+        gate.wait_for()
+        opens.start()
+        return wait(runner, job, waiting.release)
+
+    opens = Thread(target=open_when_all_wait)
+    with open_runner(2, on_status=listener) as runner:
+        error = asyncio.run(main())
+    opens.join(TIMEOUT)
+    assert isinstance(error, JobDeadlock)
+    assert str(error) == RETURNED
+    assert heard.statuses("body") == ["pending", "running", "failed"]
+    assert inside == [event.name for event in heard.events]
+    assert returned[0]() is None  # closed before, or there would be a warning
+
+
+def test_what_returns_an_awaitable_for_a_loop_that_has_waited_for_the_end_before_succeeds() -> None:
+    gate = AsyncGate()
+    gate.open()
+
+    async def main() -> int:
+        runner = open_runner(1)
+        with runner:
+            assert await runner.submit(len, "abc") == 3
+        async with runner:
+            return await runner.submit(lambda: gate(4))
+
+    assert asyncio.run(main()) == 4
+
+
+def test_what_returns_an_awaitable_for_a_loop_that_waits_for_what_can_end_succeeds(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    gate, other, awaited = Gate(), Gate(), AsyncGate()
+    awaited.open()
+
+    def body() -> Awaitable[int]:
+        gate()
+        return awaited(3)
+
+    async def main() -> int:
+        loop = asyncio.get_running_loop()
+        wake = loop.call_soon_threadsafe
+
+        def woken(*args: Any, **kwargs: Any) -> object:
+            other.open()
+            return wake(*args, **kwargs)
+
+        async with open_runner(2) as runner:
+            job, blocks = runner.submit(body), runner.submit(other, 4)
+            monkeypatch.setattr(loop, "call_soon_threadsafe", woken)
+            with when_blocking(gate.open):
+                assert blocks.result() == 4
+            return await job
+
     assert asyncio.run(main()) == 3
 
 
