@@ -186,11 +186,11 @@ class Book:
         # One that has its slot and has not begun says when it does: see `claim`.
         if not admission.held or any(job._status is PENDING for job in admission.running):
             return []
-        if monotonic() >= self.next_start:
-            admission.held = False
-            return admission.start()
-        self._await_next_start()
-        return []
+        if monotonic() < self.next_start:
+            self._await_next_start()
+            return []
+        admission.held = False
+        return admission.start()
 
     def _await_next_start(self) -> None:
         if self.admission.pending:

@@ -17,8 +17,14 @@ from boundedjobs import BoundedRunner, JobStatus
 from boundedjobs._lanes._threads import Worker
 from tests.clock import FakeClock
 from tests.gates import TIMEOUT, AsyncGate, Gate, Heard
+from tests.interrupting import interrupted_once
 
 PENDING = JobStatus.PENDING
+
+timer_starts_late = pytest.mark.skipif(
+    (3, 12, 0) <= sys.version_info[:3] <= (3, 12, 1),
+    reason="3.12.0 and 3.12.1 can start no thread at exit: it is started beforehand",
+)
 
 SOON = 0.1
 """Seconds in which what must not happen would."""
@@ -81,10 +87,7 @@ def test_a_job_that_comes_when_the_time_has_passed_starts_at_once(clock: FakeClo
         gate.open()
 
 
-@pytest.mark.skipif(
-    (3, 12, 0) <= sys.version_info[:3] <= (3, 12, 1),
-    reason="3.12.0 and 3.12.1 can start no thread at exit: it is started beforehand",
-)
+@timer_starts_late
 def test_there_is_no_timer_as_long_as_no_job_waits_for_its_time(clock: FakeClock) -> None:
     with BoundedRunner(1, stagger=5) as runner:
         runner.submit(nothing).result(TIMEOUT)
@@ -278,6 +281,21 @@ def test_what_waits_for_its_time_runs_though_nobody_refers_to_the_runner(
     gc.collect()
     clock.advance(5)
     assert ran.wait(TIMEOUT)
+
+
+@timer_starts_late
+def test_a_ctrl_c_that_keeps_the_timer_from_starting_keeps_no_job_from_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    gate = Gate()
+    with BoundedRunner(2, stagger=SOON) as runner:
+        runner.submit(gate)
+        gate.wait_for()
+        interrupted_once(monkeypatch, threading.Thread, "start")
+        with pytest.raises(KeyboardInterrupt):
+            runner.submit(gate)
+        gate.wait_for()
+        gate.open()
 
 
 def test_where_no_timer_can_be_started_jobs_start_though_none_ends(

@@ -10,6 +10,7 @@ import os
 import sys
 import threading
 import weakref
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -219,6 +220,40 @@ def test_a_job_that_is_cancelled_on_its_way_to_a_worker_is_passed_over() -> None
             else:
                 job.result(TIMEOUT)
     assert ran == list(range(500))  # each either cancelled or run, and never both
+
+
+# Where no thread can be started late: Python 3.12.0 and 3.12.1, as the interpreter exits.
+
+
+async def nothing_async() -> None:
+    """The same on a loop."""
+
+
+@pytest.mark.parametrize(
+    ("body", "stuck_after", "threads"),
+    [
+        (nothing, None, ["runner-0"]),
+        (nothing, 60, ["runner-0", "runner-timer"]),
+        (nothing_async, None, ["runner-loop"]),
+    ],
+)
+def test_the_threads_of_a_job_are_had_beforehand_where_none_can_be_started_late(
+    body: Callable[[], object],
+    stuck_after: float | None,
+    threads: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for module in ("_book", "_core"):
+        monkeypatch.setattr(f"boundedjobs.{module}.NO_LATE_THREADS", True)
+    with BoundedRunner(1, stuck_after=stuck_after) as runner:
+        runner.pause()
+        job = runner.submit(body)
+        assert sorted(worker.name for worker in workers(runner)) == threads
+        no_threads(monkeypatch, runner.name)  # none is needed any more
+        jobs = [job, runner.submit(body)]
+        runner.resume()
+        for each in jobs:
+            assert each.exception(TIMEOUT) is None
 
 
 # A thread that will not start.
