@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextvars import Context
 from threading import Thread
 
 
@@ -19,7 +20,9 @@ class Daemon(Thread):
 
     def start(self) -> None:
         self.daemon = True
-        super().start()
+        # Python without the GIL gives a thread a copy of the context that it is started in. That
+        # of whoever submits is not wanted: the thread would keep all that is in there.
+        Context().run(super().start)
 
     def run(self) -> None:
         self.is_up = True

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from contextvars import ContextVar, copy_context
@@ -189,6 +191,47 @@ def test_a_job_that_is_cancelled_elsewhere_is_heard_in_its_own_context() -> None
         context.run(job.cancel)
         assert seen == [("cancelled", "mine")]
         gate.open()
+
+
+INHERITING = ["-X", "thread_inherit_context=1"] if sys.version_info >= (3, 14) else []
+"""As Python without the GIL has it."""
+
+KEEPS_NOTHING = """
+import contextvars, threading, time, weakref
+from boundedjobs import BoundedRunner
+
+async def nothing():
+    pass
+
+class Value:
+    pass
+
+def submit(runner):
+    value = Value()
+    contextvars.ContextVar("value").set(value)
+    runner.submit(nothing).result(10)
+    runner.wrap(len, stuck_after=60)("").result(10)
+    return weakref.ref(value)
+
+with BoundedRunner(1, name="runner") as runner:
+    value = contextvars.Context().run(submit, runner)
+    print(sorted(thread.name for thread in threading.enumerate() if thread.daemon))
+    ends = time.monotonic() + 10
+    while value() is not None and time.monotonic() < ends:
+        time.sleep(0.01)
+    print(value())
+"""
+
+
+def test_a_thread_keeps_nothing_of_the_context_in_which_it_was_started() -> None:
+    done = subprocess.run(
+        [sys.executable, *INHERITING, "-c", KEEPS_NOTHING],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=True,
+    )
+    assert done.stdout == "['runner-0', 'runner-loop', 'runner-timer']\nNone\n"
 
 
 def test_a_job_may_be_submitted_from_inside_its_own_kind_of_job() -> None:
