@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextvars import Context
 from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol
@@ -95,7 +96,9 @@ class Pool:
         # call of two.
         main = None if self.has_main else main_for(errand.payload)
         ticket = Ticket(errand.number, job.id, job.name, self.by_value, main, line)
-        return self.executor.submit(run, errand.payload, tuple(ticket))
+        # Not in the context of the job: Python without the GIL gives a copy of it to threads that
+        # the executor may start now, and these would keep the job, and its runner.
+        return Context().run(self.executor.submit, run, errand.payload, tuple(ticket))
 
     def alert(self) -> None:
         """Have the executor see which of its workers have died.

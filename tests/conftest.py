@@ -110,7 +110,8 @@ def _nothing_outlives_its_test(
     made = set(loops) - loops_before
     for loop in made:
         assert loop.is_closed(), f"{loop!r} outlived its test"
-    if request.node.get_closest_marker("leaves_tasks"):
+    leaves_tasks = request.node.get_closest_marker("leaves_tasks")
+    if leaves_tasks and all(leaves_tasks.args):
         return
     if any(asyncio.all_tasks(loop) for loop in made):
         gc.collect()  # nobody refers to what was cut off when its loop was closed under it

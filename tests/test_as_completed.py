@@ -501,7 +501,7 @@ def test_an_endless_input_works_in_flat_memory() -> None:
         tracemalloc.stop()
         gc.enable()
     assert most <= 4 + 2 + 1  # in flight; in workers that are about to let go; and the one yielded
-    assert peak < 2_500_000
+    assert peak < (5_000_000 if FREE_THREADED else 2_500_000)
 
 
 @pytest.mark.parametrize("way", ["for", "async for"])

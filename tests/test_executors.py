@@ -829,6 +829,24 @@ def test_one_that_was_made_is_shut_down_when_the_runner_closes_and_made_anew() -
     assert len(factory.made) == 2
 
 
+def test_an_executor_is_made_and_used_in_an_empty_context() -> None:
+    """As if by another thread: threads that it starts may copy the context, and keep the job."""
+    sizes: list[int] = []
+
+    class Watched(ThreadPoolExecutor):
+        def submit(self, *args: Any, **kwargs: Any) -> Future[Any]:
+            sizes.append(len(contextvars.copy_context()))
+            return super().submit(*args, **kwargs)
+
+    def make() -> Executor:
+        sizes.append(len(contextvars.copy_context()))
+        return Watched(1)
+
+    with BoundedRunner(1, executor=make) as runner:
+        runner.submit(elsewhere.pid).result(PATIENCE)
+    assert sizes == [0, 0]
+
+
 def test_a_runner_that_is_dropped_lets_its_executor_go() -> None:
     factory = Counting(processes(1))
     runner = BoundedRunner(1, executor=factory)

@@ -53,6 +53,7 @@ from boundedjobs._failure import call, capture
 from boundedjobs._flight import Turn
 from boundedjobs._lanes._loops import LoopLane, PrivateLane
 from tests.blocking import MOMENT, when_blocking
+from tests.freeing import FREE_THREADED
 from tests.gates import TIMEOUT, AsyncGate, Gate, Heard
 from tests.interrupting import interrupted_once
 
@@ -62,7 +63,7 @@ if TYPE_CHECKING:
 
 pytestmark = [
     # One that comes as a generator is dropped is not raised: Python prints it.
-    pytest.mark.filterwarnings("ignore:Exception ignored in. <generator"),
+    pytest.mark.filterwarnings("ignore:Exception ignored (in.|while closing generator) <generator"),
     pytest.mark.skipif(
         (3, 12, 0) <= sys.version_info[:3] <= (3, 12, 1) and sys.gettrace() is not None,
         reason="3.12.0 and 3.12.1 crash when opcodes are traced under coverage: run it without",
@@ -812,6 +813,7 @@ def test_leaving_with(sweep: Sweep, is_heard: bool) -> None:
     sweep(prepare)
 
 
+@pytest.mark.leaves_tasks(FREE_THREADED)
 @pytest.mark.filterwarnings("ignore:coroutine .* was never awaited")  # between call and await
 @HEARD
 @pytest.mark.parametrize("listens", ["sync", "async"])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from concurrent.futures import BrokenExecutor, Executor
+from contextvars import Context
 from itertools import count
 from threading import RLock, Thread, get_ident
 from typing import TYPE_CHECKING, Any
@@ -209,7 +210,8 @@ class ExecutorLane:
                 "the process was forked, and the executor is its parent's: pass executor= a "
                 "callable that makes one"
             )
-        executor = source if isinstance(source, Executor) else source()
+        # In an empty context, as it is used: see `Pool.submit`.
+        executor = source if isinstance(source, Executor) else Context().run(source)
         if not isinstance(executor, Executor):
             raise TypeError(
                 "executor must make a concurrent.futures.Executor, but "
