@@ -110,8 +110,7 @@ def _nothing_outlives_its_test(
     made = set(loops) - loops_before
     for loop in made:
         assert loop.is_closed(), f"{loop!r} outlived its test"
-    leaves_tasks = request.node.get_closest_marker("leaves_tasks")
-    if leaves_tasks and all(leaves_tasks.args):
+    if any(all(marker.args) for marker in request.node.iter_markers("leaves_tasks")):
         return
     if any(asyncio.all_tasks(loop) for loop in made):
         gc.collect()  # nobody refers to what was cut off when its loop was closed under it
