@@ -197,7 +197,7 @@ INHERITING = ["-X", "thread_inherit_context=1"] if sys.version_info >= (3, 14) e
 """As Python without the GIL has it."""
 
 KEEPS_NOTHING = """
-import contextvars, threading, time, weakref
+import contextvars, gc, sysconfig, threading, time, weakref
 from boundedjobs import BoundedRunner
 
 async def nothing():
@@ -219,6 +219,8 @@ with BoundedRunner(1, name="runner") as runner:
     ends = time.monotonic() + 10
     while value() is not None and time.monotonic() < ends:
         time.sleep(0.01)
+        if sysconfig.get_config_var("Py_GIL_DISABLED"):
+            gc.collect()  # see tests/freeing.py
     print(value())
 """
 

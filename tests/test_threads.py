@@ -16,11 +16,14 @@ from typing import Any
 import pytest
 
 from boundedjobs import BoundedRunner, Job, JobEvent, JobInterrupted, JobStatus
-from boundedjobs._lanes._threads import ThreadLane
+from boundedjobs._lanes._threads import ThreadLane, Worker
 from boundedjobs._todo import Todo
 from tests.freeing import ends
 from tests.gates import TIMEOUT, Gate, Heard
 from tests.interrupting import interrupted_once
+
+SOON = 0.1
+"""Seconds in which what must not happen would."""
 
 
 def nothing() -> None:
@@ -408,6 +411,32 @@ def test_the_workers_have_gone_when_the_runner_is_closed() -> None:
         threads = workers(runner)
     assert len(threads) == 3
     assert [thread.is_alive() for thread in threads] == [False] * 3
+
+
+def test_closing_waits_for_a_worker_that_has_left_and_not_ended(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    has_left, may_end = threading.Event(), threading.Event()
+    run = Worker.run
+
+    def run_long(worker: Worker) -> None:
+        run(worker)
+        has_left.set()
+        assert may_end.wait(TIMEOUT)
+
+    monkeypatch.setattr(Worker, "run", run_long)
+    runner = BoundedRunner(1)
+    runner.submit(nothing).result(TIMEOUT)
+    (worker,) = workers(runner)
+    runner.shutdown(wait=False)
+    assert has_left.wait(TIMEOUT)
+    closing = threading.Thread(target=runner.shutdown)
+    closing.start()
+    closing.join(SOON)
+    assert closing.is_alive()
+    may_end.set()
+    closing.join(TIMEOUT)
+    assert not worker.is_alive()
 
 
 def test_a_worker_that_has_left_is_kept_by_nobody() -> None:

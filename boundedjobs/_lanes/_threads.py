@@ -6,6 +6,7 @@ from functools import partial
 from queue import SimpleQueue
 from threading import get_ident
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 from boundedjobs._daemon import Daemon
 from boundedjobs._failure import attempt
@@ -59,7 +60,8 @@ class ThreadLane:
         # a Ctrl-C it may be too low, which costs a thread, and never too high, which would
         # leave a job to a worker that is not there.
         self.workers: dict[Worker, None] = {}
-        self.leaving: dict[Worker, None] = {}  # these take no more jobs
+        # These take no more jobs: who closes waits until their threads have ended.
+        self.leaving: WeakSet[Worker] = WeakSet()
         self.spare = 0
         self.ready: SimpleQueue[Job[Any] | None] = SimpleQueue()
         self._dismissed = False
@@ -139,14 +141,14 @@ class ThreadLane:
             with self._lock:
                 if ready is self.ready:  # else the runner has been opened anew
                     # In one step with the decision: no job is left to one that leaves.
-                    self.leaving[worker] = self.workers.pop(worker, None)
+                    self.leave(worker)
                     return None
 
     def leave(self, worker: Worker) -> None:
         """A worker ends."""
         with self._lock:
+            self.leaving.add(worker)
             self.workers.pop(worker, None)
-            self.leaving.pop(worker, None)
 
     def dismiss(self) -> None:
         """Let the workers go: the idle ones now, the others when they become idle."""
