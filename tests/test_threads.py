@@ -259,6 +259,19 @@ def test_the_threads_of_a_job_are_had_beforehand_where_none_can_be_started_late(
             assert each.exception(TIMEOUT) is None
 
 
+def test_the_timer_is_had_beforehand_though_there_is_a_worker(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for module in ("_book", "_core"):
+        monkeypatch.setattr(f"boundedjobs.{module}.NO_LATE_THREADS", True)
+    with BoundedRunner(1) as runner:
+        runner.submit(nothing).result(TIMEOUT)
+        runner.pause()
+        runner.wrap(nothing, stuck_after=60)()
+        assert sorted(worker.name for worker in workers(runner)) == ["runner-0", "runner-timer"]
+        runner.resume()
+
+
 # A thread that will not start.
 
 
