@@ -18,7 +18,7 @@ from boundedjobs._here import NO_LATE_THREADS, running_loop
 from boundedjobs._log import log_private_loop
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Callable
 
     from boundedjobs._todo import Todo
 
@@ -218,7 +218,8 @@ class LoopLane:
     def _forget(self, errand: Errand) -> None:
         self._tasks.pop(errand, None)
         self._raised.pop(errand, None)
-        if not self._tasks and self.loop is not None:
+        assert self.loop is not None
+        if not self._tasks:
             # One more turn: an idle loop keeps the timers that were cancelled in this one, and
             # they keep the contexts, and so the jobs, that they were set in.
             attempt(self.loop.call_soon, int)
@@ -251,9 +252,9 @@ class PrivateLane(LoopLane):
     def __init__(self, name: str, todo: Todo) -> None:
         super().__init__(None, todo)
         self._name = name
-        self._stop: asyncio.Event | None = None
+        self._stop: Callable[[], object] | None = None  # does so, from any thread
         self.thread: Thread | None = None
-        self._starter: int | None = None  # the thread that starts that one
+        self._starter: int  # the thread that starts that one
         self._until_idle = False  # it runs on a thread that has other things to do
 
     def wake(self) -> None:
@@ -289,9 +290,9 @@ class PrivateLane(LoopLane):
         """End the loop and its thread, once nothing is left to run there. Can be done again."""
         with self._lock:
             self.gone = True
-            loop, stop = self.loop, self._stop
-        if loop is not None and stop is not None:
-            attempt(loop.call_soon_threadsafe, stop.set)  # the loop may be closed
+            stop = self._stop
+        if stop is not None:
+            attempt(stop)  # the loop may be closed
 
     def _run(self) -> None:
         with self._lock:
@@ -312,10 +313,10 @@ class PrivateLane(LoopLane):
                 self.gone = True
 
     async def _serve(self) -> None:
-        stop = asyncio.Event()
+        loop, stop = asyncio.get_running_loop(), asyncio.Event()
         with self._lock:
-            self._stop = stop
-            self.loop = asyncio.get_running_loop()
+            self.loop = loop
+            self._stop = partial(loop.call_soon_threadsafe, stop.set)
             if self.gone:
                 stop.set()
         self._see_to_inbox()
