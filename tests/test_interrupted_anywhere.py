@@ -31,7 +31,7 @@ from pathlib import Path
 from threading import Barrier, BrokenBarrierError, Thread
 from time import monotonic
 from typing import TYPE_CHECKING, Any, cast
-from weakref import WeakValueDictionary
+from weakref import WeakValueDictionary, ref
 
 import pytest
 
@@ -1181,6 +1181,120 @@ def test_two_ctrl_cs_on_a_loop_lose_no_job_that_is_being_told_of(
     assert runner.submit(len, "abc").result(TIMEOUT) == 3
     assert heard.statuses("sleep") == ["pending", "running", "interrupted"]
     runner.shutdown(timeout=TIMEOUT)
+
+
+async def nothing() -> None:
+    """A body."""
+
+
+async def turns(count: int = 5) -> None:
+    """Let a loop go on."""
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("name", ["_watch", "_begin", "_attend", "_done_with"])
+def test_a_ctrl_c_as_a_loop_sees_to_its_jobs_loses_none_if_the_loop_goes_on(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    async def begin() -> None:
+        interrupted_once(monkeypatch, LoopLane, name)
+        jobs.extend(runner.submit(nothing) for _ in range(3))
+        await turns()
+
+    runner, jobs = BoundedRunner(3), list[Job[Any]]()
+    with closing(asyncio.new_event_loop()) as loop:
+        with pytest.raises(KeyboardInterrupt):
+            loop.run_until_complete(begin())
+        loop.run_until_complete(turns())
+        statuses = [job.status for job in jobs]
+        loop.run_until_complete(loop.shutdown_asyncgens())
+    assert statuses == [JobStatus.SUCCEEDED] * 3
+    runner.shutdown()
+
+
+def test_nothing_is_kept_of_a_job_that_a_ctrl_c_has_kept_from_beginning(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    runner = BoundedRunner(1)
+    core = getattr(runner, "_core")  # noqa: B009
+
+    async def begin() -> Job[Any]:
+        interrupted_once(monkeypatch, core, "claim")
+        job = runner.submit(nothing)
+        await turns()
+        return job
+
+    with closing(asyncio.new_event_loop()) as loop:
+        task = loop.create_task(begin())
+        with pytest.raises(KeyboardInterrupt):
+            loop.run_until_complete(task)
+        job = loop.run_until_complete(task)
+        assert (job.status, job.done()) == (JobStatus.INTERRUPTED, True)
+        kept = ref(job)
+        del job, task
+        gc.collect()
+        assert kept() is None
+        loop.run_until_complete(loop.shutdown_asyncgens())
+    runner.shutdown()
+
+
+@pytest.mark.parametrize("name", ["_done_with", "_lost"])
+def test_a_ctrl_c_loses_no_job_whose_task_could_not_be_made(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    def factory(loop: asyncio.AbstractEventLoop, _coroutine: Any, **_: Any) -> Any:
+        loop.set_task_factory(None)
+        interrupted_once(monkeypatch, Job if name == "_lost" else LoopLane, name)
+        raise ValueError("no tasks today")
+
+    async def begin() -> Job[Any]:
+        job = runner.submit(nothing)
+        asyncio.get_running_loop().set_task_factory(factory)
+        await turns()
+        return job
+
+    runner = BoundedRunner(1)
+    with closing(asyncio.new_event_loop()) as loop:
+        task = loop.create_task(begin())
+        with pytest.raises(KeyboardInterrupt):
+            loop.run_until_complete(task)
+        job = loop.run_until_complete(task)
+        is_done = job.done()
+        loop.run_until_complete(loop.shutdown_asyncgens())
+    assert is_done
+    assert runner.submit(len, "abc").result(TIMEOUT) == 3
+    runner.shutdown()
+
+
+def test_nor_one_that_the_task_of_a_factory_has_never_begun(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def factory(loop: asyncio.AbstractEventLoop, _coroutine: Any, **options: Any) -> Any:
+        loop.set_task_factory(None)
+
+        async def lazy() -> None:
+            interrupted_once(monkeypatch, LoopLane, "_forget")
+
+        return asyncio.Task(lazy(), loop=loop, **options)
+
+    async def begin() -> Job[Any]:
+        job = runner.submit(nothing)
+        asyncio.get_running_loop().set_task_factory(factory)
+        await turns()
+        return job
+
+    runner = BoundedRunner(1)
+    with closing(asyncio.new_event_loop()) as loop:
+        task = loop.create_task(begin())
+        with pytest.raises(KeyboardInterrupt):
+            loop.run_until_complete(task)
+        job = loop.run_until_complete(task)
+        is_done = job.done()
+        loop.run_until_complete(loop.shutdown_asyncgens())
+    assert is_done
+    assert runner.submit(len, "abc").result(TIMEOUT) == 3
+    runner.shutdown()
 
 
 @pytest.mark.parametrize(("owner", "name"), [(Job, "_lost"), (Core, "settle")])

@@ -138,12 +138,12 @@ class LoopLane:
 
     def _see_to_inbox(self) -> None:
         assert self.loop is not None
-        if self._guard is None:
-            self._watch()
-        with self._lock:
-            self._waking = False
-            errands = [] if self.gone else [*self._inbox]
         try:
+            if self._guard is None:
+                self._watch()
+            with self._lock:
+                self._waking = False
+                errands = [] if self.gone else [*self._inbox]
             for errand in errands:
                 self._begin(errand)
         except BaseException:
@@ -170,10 +170,12 @@ class LoopLane:
                     coroutine.send(None)
                     self._begins_by_hand = False
         except BaseException as exc:
-            self._done_with(errand)
             self._tasks.pop(errand, None)
-            errand._lost(exc)
-            coroutine.close()
+            try:
+                errand._lost(exc)
+                self._done_with(errand)  # not before: one more Ctrl-C could lose it
+            finally:
+                coroutine.close()
             if not isinstance(exc, Exception):
                 raise
         else:
@@ -209,8 +211,8 @@ class LoopLane:
         """What was to await the coroutine of an errand has ended, maybe without having done so."""
         coroutine.close()
         if errand in self._tasks:
-            self._forget(errand)
             errand._lost(None)
+            self._forget(errand)  # not before: one more Ctrl-C could lose it
 
     def _done_with(self, errand: Errand) -> None:
         self._inbox.pop(errand, None)  # none if the lane has been abandoned meanwhile
