@@ -7,7 +7,8 @@ import concurrent.futures
 import gc
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -156,10 +157,12 @@ def test_a_runner_that_is_opened_anew_makes_a_new_one(said: Said) -> None:
     assert len(said()) == 3
 
 
+@pytest.mark.parametrize("starts_none", [False, True], ids=["starts late threads", "starts none"])
 @pytest.mark.parametrize("exc", [RuntimeError, MemoryError])
 def test_a_thread_of_its_that_does_not_start_interrupts_the_job_and_the_next_one_runs(
-    exc: type[Exception], monkeypatch: pytest.MonkeyPatch, said: Said
+    exc: type[Exception], starts_none: bool, monkeypatch: pytest.MonkeyPatch, said: Said
 ) -> None:
+    monkeypatch.setattr("boundedjobs._lanes._loops.NO_LATE_THREADS", starts_none)
     start = threading.Thread.start
 
     def refuse(thread: threading.Thread) -> None:
@@ -216,6 +219,101 @@ def test_nor_does_one_that_comes_up_in_the_midst_of_the_mending() -> None:
         lane.thread = None
     late.join(TIMEOUT)
     assert (late.is_alive(), lane.loop) == (False, None)
+
+
+def test_nor_does_one_that_comes_up_though_it_was_said_that_it_does_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    start, late, made = threading.Thread.start, list[threading.Thread](), list[object]()
+
+    def refuse(thread: threading.Thread) -> None:
+        if thread.name == "content-loop":
+            late.append(thread)
+            raise MemoryError
+        start(thread)
+
+    def make() -> asyncio.AbstractEventLoop:
+        made.append("a loop")
+        raise OSError("too many open files")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    with BoundedRunner(1, name="content") as runner:
+        assert isinstance(runner.submit(here).exception(TIMEOUT), JobInterrupted)
+        monkeypatch.setattr(asyncio.events, "new_event_loop", make)
+        start(late[0])
+        late[0].join(TIMEOUT)
+        assert (late[0].is_alive(), made) == (False, [])
+
+
+@pytest.fixture
+def late(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The interpreter exits, and is one that starts no thread then. No loop runs for long."""
+    start, new_event_loop = threading.Thread.start, asyncio.events.new_event_loop
+    hung: list[asyncio.AbstractEventLoop] = []
+
+    def refuse(thread: threading.Thread) -> None:
+        if thread.name == "content-loop":
+            raise RuntimeError("can't create new thread at interpreter shutdown")
+        start(thread)
+
+    def stop(loop: asyncio.AbstractEventLoop) -> None:
+        hung.append(loop)
+        loop.stop()
+
+    def make() -> asyncio.AbstractEventLoop:
+        loop = new_event_loop()
+        loop.call_later(TIMEOUT / 10, stop, loop)
+        return loop
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    monkeypatch.setattr(asyncio.events, "new_event_loop", make)
+    for name in ("_book", "_core", "_lanes._loops"):
+        monkeypatch.setattr(f"boundedjobs.{name}.NO_LATE_THREADS", True)
+    yield
+    assert hung == []
+
+
+async def on_thread() -> int:
+    """A body that says on which thread it runs."""
+    await asyncio.sleep(0)
+    return threading.get_ident()
+
+
+@pytest.mark.usefixtures("late")
+@pytest.mark.parametrize("limit", [1, 2])
+def test_where_no_thread_can_be_started_at_exit_it_runs_on_the_thread_that_needs_it_until_idle(
+    limit: int,
+) -> None:
+    with BoundedRunner(limit, name="content") as runner:
+        for count in (1, 3):
+            runner.pause()
+            jobs = [runner.submit(on_thread) for _ in range(count)]
+            assert {job.status for job in jobs} == {JobStatus.PENDING}
+            runner.resume()
+            assert {job.status for job in jobs} == {JobStatus.SUCCEEDED}
+            assert {job.result(0) for job in jobs} == {threading.get_ident()}
+
+
+@pytest.mark.usefixtures("late")
+def test_it_runs_on_no_thread_on_which_another_loop_runs() -> None:
+    gate, heard = Gate(), list[JobStatus]()
+
+    async def hear(event: JobEvent) -> None:
+        heard.append(event.status)
+
+    def listener(event: JobEvent) -> object:
+        return hear(event) if event.status is JobStatus.CANCELLED else None
+
+    async def cancel(job: Job[Any]) -> None:
+        job.cancel()
+
+    with BoundedRunner(1, name="content") as runner:
+        runner.submit(gate)
+        job = runner.wrap(nothing, on_status=listener)()
+        asyncio.run(cancel(job))
+        assert (job.cancelled(), job.done()) == (True, True)
+        assert (runner.listener_errors, heard) == (1, [])
+        gate.open()
 
 
 def test_a_listener_whose_private_loop_does_not_start_counts_as_raised(
@@ -296,6 +394,34 @@ def test_what_is_submitted_as_a_private_loop_is_torn_down_runs_on_the_next_one()
         job = runner.wrap(stop, on_status=listener)()
         assert isinstance(job.exception(TIMEOUT), JobInterrupted)
         assert submitted[0].result(TIMEOUT) == "done"
+
+
+def test_what_a_private_loop_had_no_time_to_begin_ends_though_others_take_theirs_to_leave_it() -> (
+    None
+):
+    submitted, seen = list[Job[Any]](), list[JobStatus]()
+    left = threading.Event()
+
+    async def stop() -> None:
+        # Not on this loop's thread, or it would be handed to the loop by another way.
+        elsewhere = threading.Thread(target=lambda: submitted.append(runner.submit(here)))
+        elsewhere.start()
+        elsewhere.join(TIMEOUT)
+        asyncio.get_running_loop().stop()
+        try:
+            await AsyncGate()()
+        finally:
+            for _ in range(10):
+                with suppress(asyncio.CancelledError):
+                    await asyncio.sleep(0)
+            seen.append(submitted[0].status)
+            left.set()
+
+    with BoundedRunner(2) as runner:
+        assert isinstance(runner.submit(stop).exception(TIMEOUT), JobInterrupted)
+        assert isinstance(submitted[0].exception(TIMEOUT), JobInterrupted)
+        assert left.wait(TIMEOUT)
+    assert seen == [JobStatus.INTERRUPTED]
 
 
 def test_closing_at_once_waits_for_jobs_of_a_private_loop_that_is_only_just_started() -> None:

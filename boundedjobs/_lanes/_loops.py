@@ -322,10 +322,14 @@ class PrivateLane(LoopLane):
             if self.gone:
                 stop.set()
         self._see_to_inbox()
+        self._leave_if_idle()  # it may be needed later only
         await stop.wait()
 
     def _forget(self, errand: Errand) -> None:
         super()._forget(errand)
+        self._leave_if_idle()
+
+    def _leave_if_idle(self) -> None:
         with self._lock:  # in one step with the decision: nothing is put here any more
             if self._until_idle and not self._tasks and not self._inbox:
                 self.stop()
