@@ -12,7 +12,15 @@ import sys
 import threading
 import types
 import weakref
-from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterator
+from collections.abc import (
+    AsyncGenerator,
+    Awaitable,
+    Callable,
+    Coroutine,
+    Generator,
+    Iterator,
+)
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -27,7 +35,7 @@ from boundedjobs import (
     RunnerFull,
     current_job,
 )
-from tests.blocking import when_blocking
+from tests.blocking import MOMENT, when_blocking
 from tests.gates import TIMEOUT, AsyncGate, Gate, Heard
 
 
@@ -588,6 +596,25 @@ def test_cancel_reaches_a_task_from_another_thread() -> None:
         assert job.cancelled()
 
 
+def test_cancel_on_the_loop_of_a_job_comes_before_what_its_body_has_just_been_woken_for() -> None:
+    async def main() -> None:
+        begun, woken = asyncio.Event(), asyncio.get_running_loop().create_future()
+
+        async def body() -> None:
+            begun.set()
+            await woken
+
+        async with BoundedRunner(1) as runner, asyncio.timeout(TIMEOUT):
+            job = runner.submit(body)
+            await begun.wait()
+            woken.set_result(None)
+            assert job.cancel()
+            with pytest.raises(JobCancelled):
+                await job
+
+    asyncio.run(main())
+
+
 def test_a_coroutine_that_refuses_to_stop_succeeds() -> None:
     gate = AsyncGate()
 
@@ -706,6 +733,48 @@ def test_a_task_factory_that_raises_interrupts_the_job_and_leaves_no_coroutine()
     asyncio.run(main())
 
 
+class Silent(asyncio.Task[Any]):
+    """A task that does not say what it runs."""
+
+    def get_coro(self) -> Any:
+        raise ValueError("no idea")
+
+
+@pytest.mark.parametrize("fails", ["factory", "task"])
+def test_a_job_whose_task_could_not_be_made_is_not_tried_again_nor_kept(fails: str) -> None:
+    made: list[asyncio.Task[Any]] = []
+
+    def factory(loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any) -> Any:
+        if fails == "factory":
+            raise ValueError("no tasks today")
+        made.append(Silent(coroutine, loop=loop, **options))
+        return made[-1]
+
+    def counting(loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any) -> Any:
+        made.append(asyncio.Task(coroutine, loop=loop, **options))
+        return made[-1]
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        async with BoundedRunner(1) as runner:
+            loop.set_task_factory(factory)
+            job = runner.submit(nothing)
+            await asyncio.sleep(0)
+            loop.set_task_factory(counting)
+            assert (job.status, phase_of(job)) == (JobStatus.INTERRUPTED, "start")
+            await asyncio.gather(*made, return_exceptions=True)
+            made.clear()
+            await asyncio.sleep(0)
+            ref = weakref.ref(job)
+            del job
+            gc.collect()
+            assert ref() is None
+            await runner.submit(nothing)
+            assert len(made) == 1
+
+    asyncio.run(main())
+
+
 @pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
 def test_a_task_factory_that_awaits_within_a_coroutine_of_its_own_changes_nothing(
     is_async: bool,
@@ -759,8 +828,110 @@ def test_a_job_that_the_task_of_a_factory_never_begins_is_interrupted() -> None:
                 await asyncio.wait([asyncio.wrap_future(job)])
                 await behind
             assert (job.status, phase_of(job)) == (JobStatus.INTERRUPTED, "start")
+            ref = weakref.ref(job)
+            del job
+            gc.collect()
+            assert ref() is None
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize("is_first", [False, True])
+def test_a_job_begins_with_the_task_that_a_factory_makes_for_it(is_first: bool) -> None:
+    """And not a turn of the loop later."""
+    order: list[str] = []
+
+    async def note(name: str) -> None:
+        order.append(name)
+
+    def factory(loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any) -> Any:
+        async def traced() -> Any:
+            return await coroutine
+
+        return asyncio.Task(traced(), loop=loop, **options)
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        async with BoundedRunner(1) as runner:
+            if not is_first:
+                await runner.submit(nothing)
+            loop.set_task_factory(factory)
+            tasks: list[asyncio.Task[None]] = []
+            job = runner.submit(note, "job")
+            loop.call_soon(lambda: tasks.append(loop.create_task(note("task"))))
+            await job
+            await tasks[0]
+
+    asyncio.run(main())
+    assert order == ["job", "task"]
+
+
+def cancel_others(task: asyncio.Task[Any], others: set[asyncio.Task[Any]]) -> None:
+    """Cancel all tasks of a loop but one."""
+    others |= asyncio.all_tasks(task.get_loop()) - {task}
+    for other in others:
+        other.cancel()
+
+
+def test_a_job_whose_task_is_cancelled_before_it_begins_is_interrupted_and_not_kept() -> None:
+    others: set[asyncio.Task[Any]] = set()
+
+    async def main() -> None:
+        loop, task = asyncio.get_running_loop(), asyncio.current_task()
+        assert task is not None
+        async with BoundedRunner(1) as runner:
+            job = runner.submit(nothing)
+            loop.call_soon(cancel_others, task, others)  # they have been made, and no more
+            for _ in range(3):
+                await asyncio.sleep(0)
+            assert (job.status, job.done()) == (JobStatus.INTERRUPTED, True)
+            assert phase_of(job) == "start"
+            assert [other.cancelled() for other in others] == [True]
+            others.clear()
+            ref = weakref.ref(job)
+            del job
+            gc.collect()
+            assert ref() is None
+            await runner.submit(nothing)
+
+    asyncio.run(main())
+
+
+def put_again(runner: BoundedRunner, fn: Callable[[], Any]) -> Job[Any]:
+    """Submit a job that is handed to its loop once more as it begins: after a Ctrl-C, say."""
+    job = runner.submit(fn)
+    core = getattr(runner, "_core")  # noqa: B009
+    asyncio.get_running_loop().call_soon(core.mend)  # its task is there, and takes no step before
+    return job
+
+
+def test_a_job_that_is_handed_to_its_loop_again_as_it_begins_is_let_go_of_when_it_ends() -> None:
+    async def main() -> None:
+        async with BoundedRunner(1) as runner:
+            job = put_again(runner, nothing)
+            for _ in range(5):
+                await asyncio.sleep(0)
+            assert job.done()
+            ref = weakref.ref(job)
+            del job
+            gc.collect()
+            assert ref() is None
+
+    asyncio.run(main())
+
+
+def test_nor_is_it_lost_when_its_loop_is_closed_without_a_word() -> None:
+    async def main() -> Job[Any]:
+        job = put_again(runner, for_ever)
+        for _ in range(5):
+            await asyncio.sleep(0)
+        return job
+
+    runner, loop = BoundedRunner(1), asyncio.new_event_loop()
+    job = loop.run_until_complete(main())
+    loop.close()
+    assert isinstance(job.exception(MOMENT), JobInterrupted)
+    runner.shutdown()
 
 
 def test_a_ctrl_c_while_a_task_is_made_ends_the_loop_and_leaves_no_slot_taken() -> None:
@@ -879,6 +1050,103 @@ def test_with_eager_tasks_the_first_step_of_a_body_is_in_no_midst_of_the_runners
     runner = BoundedRunner(1, max_pending=0, on_progress=progress)
     run_eagerly(main)
     assert outcomes == [1]
+
+
+# What a loop is bothered with.
+
+
+@contextmanager
+def scheduled(loop: asyncio.AbstractEventLoop) -> Iterator[list[Any]]:
+    """What is put on a loop meanwhile, by its own thread."""
+    found, call_soon = list[Any](), loop.call_soon
+
+    def noted(callback: Any, *args: Any, **options: Any) -> Any:
+        found.append(callback)
+        return call_soon(callback, *args, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop, "call_soon", noted)
+        yield found
+
+
+def test_a_loop_is_woken_once_for_all_jobs_that_come_before_it_has_seen_to_them() -> None:
+    async def main() -> None:
+        async with BoundedRunner(10) as runner:
+            for _ in range(2):
+                with scheduled(asyncio.get_running_loop()) as found:
+                    jobs = [runner.submit(nothing) for _ in range(10)]
+                assert len(found) == 1
+                await asyncio.gather(*jobs)
+
+    asyncio.run(main())
+
+
+def test_who_mends_after_a_ctrl_c_does_not_wake_a_loop_that_has_nothing_to_see_to() -> None:
+    async def main() -> None:
+        gate = AsyncGate()
+        async with BoundedRunner(1) as runner:
+            job = runner.submit(gate)
+            await asyncio.to_thread(gate.wait_for)
+            with scheduled(asyncio.get_running_loop()) as found:
+                getattr(runner, "_core").mend()  # noqa: B009
+            gate.open()
+            await job
+            assert found == []
+
+    asyncio.run(main())
+
+
+def test_a_loop_that_has_begun_to_end_is_not_woken_for_a_job_nor_is_that_kept() -> None:
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        await runner.submit(nothing)
+        await loop.shutdown_asyncgens()
+        with scheduled(loop) as found:
+            job = runner.submit(nothing)
+        assert found == []
+        assert (job.status, job.done()) == (JobStatus.INTERRUPTED, True)
+        ref = weakref.ref(job)
+        del job
+        gc.collect()
+        assert ref() is None
+
+    with BoundedRunner(1) as runner:
+        asyncio.run(main())
+
+
+def test_async_generators_that_are_dropped_are_closed_by_a_loop_that_has_run_jobs() -> None:
+    closed: list[str] = []
+
+    async def numbers() -> AsyncGenerator[int, None]:
+        try:
+            yield 1
+        finally:
+            await asyncio.sleep(0)
+            closed.append("closed")
+
+    async def main() -> None:
+        async with BoundedRunner(1) as runner:
+            await runner.submit(nothing)
+        async for _ in numbers():
+            break
+        gc.collect()
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert closed == ["closed"]
+
+    asyncio.run(main())
+
+
+def test_a_runner_that_is_dropped_leaves_no_task_on_its_loop() -> None:
+    async def others() -> set[asyncio.Task[Any]]:
+        return asyncio.all_tasks() - {asyncio.current_task()}
+
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(use(BoundedRunner(1)))
+    gc.collect()
+    left = loop.run_until_complete(others())
+    loop.close()
+    assert left == set()
 
 
 # Loops that go away.
