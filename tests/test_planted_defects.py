@@ -111,7 +111,15 @@ IN_ORDERS = {
 }
 
 
-@pytest.mark.parametrize("name", IN_ORDERS)
+def quick(names: Iterable[str]) -> list[Any]:
+    """Those for the plain suite: a search at each line takes many seconds."""
+    return [
+        pytest.param(name, marks=pytest.mark.proof) if IN_ORDERS[name][1].at_lines else name
+        for name in names
+    ]
+
+
+@pytest.mark.parametrize("name", quick(IN_ORDERS))
 def test_a_search_through_orders_finds(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     defect, shown = IN_ORDERS[name]
     plant(monkeypatch, *defect)
