@@ -101,6 +101,9 @@ def drain(core: Core, deadline: float | None) -> None:
     """Wait until every job has ended and the threads have left; at `deadline` let go."""
     core.reap()
     resume(core)
+    with core.lock:
+        if core.loops is not None:
+            core.loops.wake()
     core.carry_out()
     done = _closing(core)
     core.rest()

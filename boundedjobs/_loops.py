@@ -44,11 +44,19 @@ class Loops:
 
     def mend(self, thread: int | None) -> None:
         """Wake, or stop, again whom a Ctrl-C has kept from it. Under the lock."""
-        for lane in [*self._lanes.values(), self._private]:
-            if lane is not None:
-                lane.mend(thread)
+        self.wake()
+        if self._private is not None:
+            self._private.mend(thread)
         if self.stopping is not None:
             self._todo.add(self.stopping.stop)
+
+    def wake(self) -> None:
+        """Wake again what has something to begin, and by a Ctrl-C has not. Under the lock.
+
+        That on the thread of the private loop there is none of.
+        """
+        for lane in self._lanes.values():
+            lane.mend(None)
 
     def are_only(self, loop: asyncio.AbstractEventLoop | None) -> bool:
         """Whether there is no lane of another loop that could have gone."""

@@ -1322,6 +1322,31 @@ def test_a_ctrl_c_as_the_jobs_of_a_closed_loop_are_given_up_loses_none(
     assert phases == ["loop"] * 2  # and not "drain", by the deadline
 
 
+def test_what_a_ctrl_c_has_kept_a_loop_from_seeing_it_sees_when_the_runner_is_closed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """If the loop goes on, by hand."""
+    gate, runner, jobs = AsyncGate(), BoundedRunner(1), list[Job[Any]]()
+    gate.open()
+
+    async def submit() -> None:
+        jobs.append(runner.submit(gate, 3))
+        await asyncio.Event().wait()
+
+    async def close() -> None:
+        async with asyncio.timeout(MOMENT):
+            await runner.aclose()
+
+    with closing(asyncio.new_event_loop()) as loop:
+        submitting = loop.create_task(submit())
+        interrupted_once(monkeypatch, LoopLane, "_see_to_inbox")
+        with pytest.raises(KeyboardInterrupt):
+            loop.run_until_complete(submitting)
+        submitting.cancel()
+        loop.run_until_complete(close())
+    assert jobs[0].result(MOMENT) == 3
+
+
 @pytest.mark.leaves_tasks
 def test_what_a_ctrl_c_has_left_of_a_loop_that_is_gone_is_taken_up_by_whoever_mends(
     monkeypatch: pytest.MonkeyPatch,

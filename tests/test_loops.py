@@ -927,7 +927,7 @@ def test_nor_is_it_lost_when_its_loop_is_closed_without_a_word() -> None:
             await asyncio.sleep(0)
         return job
 
-    runner, loop = BoundedRunner(1), asyncio.new_event_loop()
+    runner, loop = BoundedRunner(1, drain_timeout=MOMENT), asyncio.new_event_loop()
     job = loop.run_until_complete(main())
     loop.close()
     assert isinstance(job.exception(MOMENT), JobInterrupted)
