@@ -1334,7 +1334,7 @@ def test_what_a_ctrl_c_has_kept_a_loop_from_seeing_it_sees_when_the_runner_is_cl
         await asyncio.Event().wait()
 
     async def close() -> None:
-        async with asyncio.timeout(MOMENT):
+        async with asyncio.timeout(TIMEOUT):
             await runner.aclose()
 
     with closing(asyncio.new_event_loop()) as loop:
@@ -1344,7 +1344,7 @@ def test_what_a_ctrl_c_has_kept_a_loop_from_seeing_it_sees_when_the_runner_is_cl
             loop.run_until_complete(submitting)
         submitting.cancel()
         loop.run_until_complete(close())
-    assert jobs[0].result(MOMENT) == 3
+    assert jobs[0].result(TIMEOUT) == 3
 
 
 @pytest.mark.leaves_tasks

@@ -1049,11 +1049,8 @@ def test_ctrl_c_leaves_the_last_picture_and_the_terminal_as_it_was() -> None:
     with live(runner):
         runner.submit(fail).exception()
         runner.submit(work)
-        runner.submit(work)
-        try:
-            threading.Event().wait(20)
-        finally:
-            go_on.set()
+        runner.wrap(work, on_status=lambda e: e.status.value == "cancelled" and go_on.set())()
+        threading.Event().wait(20)
     """
     child = Terminal(dedent(WORK) + dedent(code))
     child.screen.wait_for("half")

@@ -20,7 +20,7 @@ from collections.abc import (
     Generator,
     Iterator,
 )
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any
 
 import pytest
@@ -35,6 +35,8 @@ from boundedjobs import (
     RunnerFull,
     current_job,
 )
+from boundedjobs._loops import Loops
+from boundedjobs._todo import Todo
 from tests.blocking import MOMENT, when_blocking
 from tests.gates import TIMEOUT, AsyncGate, Gate, Heard
 
@@ -63,6 +65,12 @@ def phase_of(job: Job[Any]) -> str:
 def records(caplog: pytest.LogCaptureFixture, logger: str) -> list[str]:
     """What was logged on a logger."""
     return [record.getMessage() for record in caplog.records if record.name == logger]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _nothing_is_left_of_other_modules() -> None:
+    """Of which asyncio would complain in the midst of a test of these."""
+    gc.collect()
 
 
 @pytest.fixture
@@ -1315,6 +1323,16 @@ def test_a_loop_that_does_not_run_now_and_goes_on_later_keeps_its_jobs() -> None
         job = loop.run(begin())
         getattr(runner, "_core").reap()  # noqa: B009 - as whoever waits does
         assert loop.run(end()) == 3
+
+
+def test_a_loop_that_does_not_run_when_the_interpreter_exits_takes_nothing_from_then_on() -> None:
+    todo = Todo()
+    loops = Loops("runner", todo, last_orders=False)
+    with closing(asyncio.new_event_loop()) as loop:
+        for stopped in (False, True):
+            loops.reap(stopped=stopped)
+            with todo.lock:
+                assert loops.lane(loop).gone is stopped
 
 
 def test_nothing_is_kept_of_loops_that_are_closed() -> None:
