@@ -185,10 +185,7 @@ def _wake_all(core: Core) -> None:
     if unheard:
         log_unheard(core.name, unheard)
     for job in unheard:
-        let_go_on = job._on_told
         core.settle(job)
-        if let_go_on is not None:
-            let_go_on()  # its body has not begun, and never will
     core.rest()
 
 
