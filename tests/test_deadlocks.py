@@ -592,6 +592,33 @@ def test_result_on_the_loop_that_a_sync_jobs_listener_needs_is_told_so() -> None
     assert asyncio.run(main()) == 3
 
 
+@pytest.mark.parametrize("which", ["of the runner", "of the job"])
+def test_result_on_the_only_loop_that_a_sync_jobs_listener_can_be_on_is_told_so(which: str) -> None:
+    """The one that entered the runner; or, where none has, the one of the submitter."""
+
+    async def listener(event: JobEvent) -> None: ...
+
+    async def main() -> int:
+        if which == "of the runner":
+            async with runner:
+                return await refused(await asyncio.to_thread(runner.submit, len, "abc"))
+        return await refused(runner.submit(len, "abc"))
+
+    async def refused(job: Job[int]) -> int:
+        with pytest.raises(JobDeadlock) as caught:
+            job.result()
+        assert str(caught.value) == on_loop("result()", "len")
+        gate.open()
+        return await job
+
+    gate = Gate()
+    runner = open_runner(1, on_status=listener)
+    runner.submit(gate)  # the job is still to be heard of, whoever is first
+    gate.wait_for()
+    assert asyncio.run(main()) == 3
+    runner.shutdown()
+
+
 def test_result_on_the_loop_for_a_sync_job_behind_jobs_of_the_loop_is_told_so() -> None:
     gate = AsyncGate()
 

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from boundedjobs import BoundedRunner, Job, JobEvent, JobInterrupted, JobStatus
+from boundedjobs._here import NO_LATE_THREADS
 from boundedjobs._lanes._threads import ThreadLane, Worker
 from boundedjobs._todo import Todo
 from tests.freeing import ends
@@ -259,7 +260,14 @@ def test_the_threads_of_a_job_are_had_beforehand_where_none_can_be_started_late(
             assert each.exception(TIMEOUT) is None
 
 
-def test_the_timer_is_had_beforehand_though_there_is_a_worker(
+@pytest.mark.parametrize(
+    ("body", "stuck_after", "thread"),
+    [(nothing, 60, "runner-timer"), (nothing_async, None, "runner-loop")],
+)
+def test_another_thread_is_had_beforehand_though_there_is_a_worker(
+    body: Callable[[], object],
+    stuck_after: float | None,
+    thread: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for module in ("_book", "_core"):
@@ -267,8 +275,33 @@ def test_the_timer_is_had_beforehand_though_there_is_a_worker(
     with BoundedRunner(1) as runner:
         runner.submit(nothing).result(TIMEOUT)
         runner.pause()
-        runner.wrap(nothing, stuck_after=60)()
-        assert sorted(worker.name for worker in workers(runner)) == ["runner-0", "runner-timer"]
+        runner.wrap(body, stuck_after=stuck_after)()
+        assert sorted(worker.name for worker in workers(runner)) == ["runner-0", thread]
+        runner.resume()
+
+
+def test_a_private_loop_is_not_had_beforehand_where_a_job_has_a_loop_of_its_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for module in ("_book", "_core"):
+        monkeypatch.setattr(f"boundedjobs.{module}.NO_LATE_THREADS", True)
+    runner = BoundedRunner(1)
+
+    async def main() -> None:
+        await runner.submit(nothing_async)
+        assert workers(runner) == []
+
+    asyncio.run(main())
+    runner.shutdown()
+
+
+@pytest.mark.skipif(NO_LATE_THREADS, reason="there, threads are had beforehand")
+@pytest.mark.parametrize("body", [nothing, nothing_async])
+def test_no_thread_is_had_beforehand_elsewhere(body: Callable[[], object]) -> None:
+    with BoundedRunner(1) as runner:
+        runner.pause()
+        runner.submit(body)
+        assert workers(runner) == []
         runner.resume()
 
 
