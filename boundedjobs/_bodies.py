@@ -48,15 +48,21 @@ class Bodies(Watching):
     def _pass_on(self, job: Job[Any]) -> None:
         """Have what a body has returned awaited on the loop of its job, if that can go on."""
         with self.lock:
-            hangs = self.waits.hangs(job, self.loops_of)
-            if not hangs:
+            awaitable = job._awaitable
+            is_late = job._status is not RUNNING
+            hangs = not is_late and self.waits.hangs(job, self.loops_of)
+            if is_late or hangs:
+                job._awaitable = None  # in one step: it needs its loop no longer
+            else:
                 self.to_loop(job)
-        if not hangs:
+        if is_late or hangs:
+            close_coroutine(awaitable)
+        if is_late:
+            self.ended_late(job, SUCCEEDED, None, worker=False)
+        elif hangs:
+            self._failed(job, _deadlock(job.name))
+        else:
             self.carry_out()
-            return
-        close_coroutine(job._awaitable)
-        job._awaitable = None
-        self._failed(job, _deadlock(job.name))
 
     def _run(self, job: Job[Any], me: int) -> Job[Any] | None:
         job._on = me
@@ -284,8 +290,8 @@ def _interrupted(message: str, cause: BaseException | None) -> JobInterrupted:
 
 def _deadlock(name: str) -> JobDeadlock:
     return JobDeadlock(
-        f"what {name!r} returned is to be awaited on an event loop whose thread waits for "
-        f"{name!r}, for ever; use 'await' there (await job, await runner.aclose(), async with)"
+        f"what {name!r} returned is to be awaited on an event loop whose thread is blocked until "
+        f"{name!r} has ended; use 'await' there (await job, await runner.aclose(), async with)"
     )
 
 

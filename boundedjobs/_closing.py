@@ -73,6 +73,7 @@ def reopen(core: Core) -> None:
     for closing in [*core.closings]:
         closing.set()
     core.closings.clear()
+    core.waits.closing.clear()  # nobody's wait for the closing goes on
 
 
 def check_may_wait(core: Core, form: str) -> None:

@@ -148,7 +148,7 @@ class Scope(Executor):
         try:
             with core.lock:
                 would_block = loop is not None and core.needs(loop)
-                if loop is not None:
+                if loop is not None and not would_block:
                     core.waits.closing[token] = loop
             if would_block:
                 if raised:
@@ -160,7 +160,8 @@ class Scope(Executor):
                 )
             drain_patiently(core, deadline, raised=raised)
         finally:
-            core.waits.closing.pop(token, None)
+            with core.lock:
+                core.waits.closing.pop(token, None)
 
     async def _aleave(self, *, raised: bool, default: float | None) -> None:
         if not self._leave(cancel_pending=raised):

@@ -81,7 +81,8 @@ class Waits:
         """Whether a job can never end: the thread of a loop that it needs by now waits for it."""
         if not set(self.closing.values()).isdisjoint(loops_of(job)):
             return True
-        return bool(self._stuck_with(None, loops_of, self._admission.limit))
+        stuck = self._stuck_with(None, loops_of, self._admission.limit)
+        return not {wait.loop for wait in stuck}.isdisjoint(loops_of(job))
 
     def is_begun(self, token: object) -> bool:
         """Whether this wait has been noted: asked by who waits, without the lock."""

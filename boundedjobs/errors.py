@@ -93,8 +93,8 @@ class JobInterrupted(BoundedJobsError):
 class JobDeadlock(BoundedJobsError, RuntimeError):
     """This wait could never end, so it is refused instead of begun.
 
-    Or a wait that has begun could never end, for the job that it waits for has returned an
-    awaitable for the very event loop that it blocks: then that job fails with this error.
+    Or one that has begun could never end, as a job has returned an awaitable for the very event
+    loop that it blocks: then that job fails with this error.
     """
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import types
 from collections.abc import Callable
 from concurrent.futures import Future
 from functools import partial
@@ -19,14 +20,16 @@ from boundedjobs import (
     JobDeadlock,
     JobEvent,
     JobStatus,
+    JobTimeout,
     RunnerFull,
     current_job,
 )
+from boundedjobs._waits import Wait, Waits
 from tests.blocking import when_blocking
 from tests.gates import TIMEOUT, AsyncGate, Gate, Heard
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
+    from collections.abc import Awaitable, Generator
 
 ADVICE = "raise the limit, wait with a timeout, or use another runner for the inner jobs"
 
@@ -457,25 +460,23 @@ def test_result_on_the_loop_where_what_a_sync_body_has_returned_is_awaited_is_to
 
 
 RETURNED = (
-    "what 'body' returned is to be awaited on an event loop whose thread waits for 'body', for "
-    "ever; use 'await' there (await job, await runner.aclose(), async with)"
+    "what 'body' returned is to be awaited on an event loop whose thread is blocked until 'body' "
+    "has ended; use 'await' there (await job, await runner.aclose(), async with)"
 )
 
 
-Waits = Callable[[], object]
+Call = Callable[[], object]
 
 
-def wait_for_it(_: BoundedRunner, job: Job[Any], waits: Waits) -> object:
+def wait_for_it(_: BoundedRunner, job: Job[Any], waits: Call) -> object:
     return wait_for(job, once_waiting=waits)
 
 
-def wait_for_another_that_waits_for_it(
-    runner: BoundedRunner, job: Job[Any], waits: Waits
-) -> object:
+def wait_for_another_that_waits_for_it(runner: BoundedRunner, job: Job[Any], waits: Call) -> object:
     return wait_for(runner.submit(wait_for, job, waits), once_waiting=waits)
 
 
-def wait_for_the_end_of_the_runner(runner: BoundedRunner, job: Job[Any], waits: Waits) -> object:
+def wait_for_the_end_of_the_runner(runner: BoundedRunner, job: Job[Any], waits: Call) -> object:
     with when_blocking(waits):
         runner.shutdown()
     return job.exception()
@@ -490,7 +491,7 @@ def wait_for_the_end_of_the_runner(runner: BoundedRunner, job: Job[Any], waits: 
     ],
 )
 def test_what_returns_an_awaitable_for_a_loop_that_waits_for_it_by_then_fails(
-    wait: Callable[[BoundedRunner, Job[Any], Waits], object], count: int
+    wait: Callable[[BoundedRunner, Job[Any], Call], object], count: int
 ) -> None:
     """That wait began when nobody could know."""
     gate, waiting, heard = Gate(), threading.Semaphore(0), Heard()
@@ -526,6 +527,147 @@ def test_what_returns_an_awaitable_for_a_loop_that_waits_for_it_by_then_fails(
     assert heard.statuses("body") == ["pending", "running", "failed"]
     assert inside == [event.name for event in heard.events]
     assert returned[0]() is None  # closed before, or there would be a warning
+
+
+def test_a_closing_that_was_refused_blocks_no_loop() -> None:
+    """The listeners that hear of what it cancels come before the error."""
+    blocking: list[int] = []
+
+    def listener(event: JobEvent) -> None:
+        if event.status is JobStatus.CANCELLED:
+            blocking.append(len(waits.closing))
+
+    async def main() -> None:
+        gate = AsyncGate()
+        try:
+            with runner:
+                runner.submit(gate)
+                runner.submit(gate)
+                raise ValueError
+        except JobDeadlock:
+            gate.open()
+        await runner.aclose()
+
+    runner = open_runner(1, on_status=listener)
+    waits = getattr(runner, "_core").waits  # noqa: B009
+    asyncio.run(main())
+    assert blocking == [0, 0]
+
+
+def test_nor_does_one_that_an_opening_anew_has_ended() -> None:
+    gate, blocking = Gate(), list[int]()
+
+    async def main() -> None:
+        runner = open_runner(1)
+        waits = getattr(runner, "_core").waits  # noqa: B009
+
+        def open_anew() -> None:
+            blocking.append(len(waits.closing))
+            runner.__enter__()
+            blocking.append(len(waits.closing))
+
+        runner.submit(gate)
+        with when_blocking(open_anew):
+            runner.shutdown()
+        gate.open()
+        await runner.aclose()
+
+    asyncio.run(main())
+    assert blocking == [1, 0]
+
+
+def test_nor_does_who_iterates_over_what_is_closed_meanwhile() -> None:
+    gate, waiting = Gate(), list[int]()
+
+    async def main() -> None:
+        async with open_runner(1) as runner:
+            begun = getattr(runner, "_core").waits._begun  # noqa: B009
+            await runner.submit(len, "abc")  # there is a thread
+            jobs = runner.as_completed(gate, [1])
+
+            def close() -> None:
+                waiting.append(len(begun))
+                jobs.close()
+                waiting.append(len(begun))
+                gate.open()
+
+            with when_blocking(close):
+                assert list(jobs) == []
+
+    asyncio.run(main())
+    assert waiting == [1, 0]
+
+
+def test_no_job_fails_for_the_knot_of_another() -> None:
+    """While what one has returned is closed, and a knot is still there, another one has returned."""
+    waits, is_closed, go_on = Event(), Event(), Event()
+
+    @types.coroutine
+    def begun() -> Generator[None, None, int]:
+        try:
+            yield
+        finally:
+            is_closed.set()
+            assert go_on.wait(TIMEOUT)
+        return 3
+
+    def guilty() -> Any:
+        assert waits.wait(TIMEOUT)
+        coroutine = begun()
+        coroutine.send(None)
+        return coroutine
+
+    def innocent() -> Awaitable[int]:
+        assert is_closed.wait(TIMEOUT)
+        return gate(4)
+
+    async def elsewhere() -> int:
+        try:
+            return await runner.submit(innocent)
+        finally:
+            go_on.set()
+
+    async def main() -> object:
+        return wait_for(runner.submit(guilty), once_waiting=waits.set)
+
+    gate = AsyncGate()
+    gate.open()
+    with open_runner(2) as runner:
+        ended: list[int] = []
+        other = Thread(target=lambda: ended.append(asyncio.run(elsewhere())))
+        other.start()
+        assert isinstance(asyncio.run(main()), JobDeadlock)
+        other.join(TIMEOUT)
+    assert ended == [4]
+
+
+def test_no_job_fails_for_a_knot_that_blocks_no_loop_of_its(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    gate = AsyncGate()
+    gate.open()
+
+    async def main() -> int:
+        async with open_runner(1) as runner:
+            return await runner.submit(lambda: gate(3))
+
+    monkeypatch.setattr(Waits, "_stuck_with", lambda *_: [Wait(None, None, None)])
+    assert asyncio.run(main()) == 3
+
+
+def test_what_returns_an_awaitable_late_is_only_late(caplog: pytest.LogCaptureFixture) -> None:
+    gate = Gate()
+
+    async def main() -> None:
+        runner = open_runner(1)
+        job = runner.wrap(lambda: gate(AsyncGate()()), name="body", timeout=0.01)()
+        assert isinstance(await asyncio.to_thread(job.exception, TIMEOUT), JobTimeout)
+        with when_blocking(gate.open):
+            runner.shutdown()
+
+    asyncio.run(main())
+    assert [r.levelname for r in caplog.records if "returns now" in r.getMessage()] == ["WARNING"]
+    assert "JobDeadlock" not in caplog.text
 
 
 def test_what_returns_an_awaitable_for_a_loop_that_has_waited_for_the_end_before_succeeds() -> None:

@@ -1349,6 +1349,26 @@ def test_what_a_ctrl_c_has_kept_a_loop_from_seeing_it_sees_when_the_runner_is_cl
     assert jobs[0].result(TIMEOUT) == 3
 
 
+def test_a_ctrl_c_does_not_keep_a_lane_from_being_told_that_its_loop_ends(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    runner, jobs = BoundedRunner(1), list[Job[Any]]()
+
+    async def begin() -> None:
+        jobs.append(runner.submit(AsyncGate()))
+        interrupted_once(monkeypatch, sys, "get_asyncgen_hooks")  # as the lane sees to its inbox
+        await turns()
+
+    with closing(asyncio.new_event_loop()) as loop:
+        task = loop.create_task(begin())
+        with pytest.raises(KeyboardInterrupt):
+            loop.run_until_complete(task)
+        loop.run_until_complete(task)
+        loop.run_until_complete(loop.shutdown_asyncgens())
+        assert jobs[0].status is JobStatus.INTERRUPTED
+    runner.shutdown()
+
+
 @pytest.mark.leaves_tasks
 def test_what_a_ctrl_c_has_left_of_a_loop_that_is_gone_is_taken_up_by_whoever_mends(
     monkeypatch: pytest.MonkeyPatch,

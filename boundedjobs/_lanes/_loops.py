@@ -59,6 +59,7 @@ class LoopLane:
         self._raised: dict[Errand, BaseException] = {}  # by what was run for them
         self._waking = False
         self.gone = False
+        self._is_watched = False
         self._begins_by_hand = False  # of the loop's own thread only, as is the next
         self._guard: AsyncGenerator[None, None] | None = None
 
@@ -139,7 +140,7 @@ class LoopLane:
     def _see_to_inbox(self) -> None:
         assert self.loop is not None
         try:
-            if self._guard is None:
+            if not self._is_watched:
                 self._watch()
             with self._lock:
                 self._waking = False
@@ -235,13 +236,14 @@ class LoopLane:
         """
         self._guard = self._until_loop_ends()
         hooks = sys.get_asyncgen_hooks()
-        sys.set_asyncgen_hooks(finalizer=None)
         try:
+            sys.set_asyncgen_hooks(finalizer=None)
             attempt(self._guard.asend(None).send, None)
         finally:
             sys.set_asyncgen_hooks(*hooks)
 
     async def _until_loop_ends(self) -> AsyncGenerator[None, None]:
+        self._is_watched = True
         try:
             yield
         finally:
