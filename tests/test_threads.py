@@ -288,8 +288,8 @@ def test_a_private_loop_is_not_had_beforehand_where_a_job_has_a_loop_of_its_own(
     runner = BoundedRunner(1)
 
     async def main() -> None:
-        await runner.submit(nothing_async)
-        assert workers(runner) == []
+        await runner.wrap(nothing_async, stuck_after=60)()
+        assert [worker.name for worker in workers(runner)] == ["runner-timer"]
 
     asyncio.run(main())
     runner.shutdown()
@@ -298,7 +298,7 @@ def test_a_private_loop_is_not_had_beforehand_where_a_job_has_a_loop_of_its_own(
 @pytest.mark.skipif(NO_LATE_THREADS, reason="there, threads are had beforehand")
 @pytest.mark.parametrize("body", [nothing, nothing_async])
 def test_no_thread_is_had_beforehand_elsewhere(body: Callable[[], object]) -> None:
-    with BoundedRunner(1) as runner:
+    with BoundedRunner(1, on_status=Heard()) as runner:
         runner.pause()
         runner.submit(body)
         assert workers(runner) == []
