@@ -431,6 +431,26 @@ def test_closing_at_once_waits_for_jobs_of_a_private_loop_that_is_only_just_star
         assert [job.status for job in jobs] == [JobStatus.SUCCEEDED] * 3
 
 
+def test_a_private_loop_that_comes_up_when_its_runner_has_let_go_ends(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    may_begin, run = threading.Event(), PrivateLane._run
+
+    def run_late(lane: PrivateLane) -> None:
+        assert may_begin.wait(TIMEOUT)
+        run(lane)
+
+    monkeypatch.setattr(PrivateLane, "_run", run_late)
+    runner = BoundedRunner(1)
+    job = runner.submit(here)
+    (thread,) = (t for t in threading.enumerate() if t.name == "runner-loop")
+    runner.shutdown(timeout=0)
+    assert job.status is JobStatus.INTERRUPTED
+    may_begin.set()
+    thread.join(TIMEOUT)
+    assert not thread.is_alive()
+
+
 def test_a_runner_that_lets_go_at_once_lets_go_of_a_private_loop_that_is_only_just_started() -> (
     None
 ):

@@ -485,6 +485,20 @@ def test_closing_waits_for_a_worker_that_has_left_and_not_ended(
     assert not worker.is_alive()
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_worker_that_ends_whatever_the_reason_makes_room_for_another(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with BoundedRunner(1) as runner:
+        core = getattr(runner, "_core")  # noqa: B009
+        interrupted_once(monkeypatch, core, "work", SystemExit)
+        job = runner.submit(nothing)
+        for worker in workers(runner):
+            worker.join(TIMEOUT)
+        core.mend()  # as after any Ctrl-C
+        assert job.exception(TIMEOUT) is None
+
+
 def test_a_worker_that_has_left_is_kept_by_nobody() -> None:
     runner = BoundedRunner(1)
     with runner:
