@@ -47,16 +47,16 @@ class Bodies(Watching):
 
     def _pass_on(self, job: Job[Any]) -> None:
         """Have what a body has returned awaited on the loop of its job, if that can go on."""
+        dropped = None
         with self.lock:
-            awaitable = job._awaitable
             is_late = job._status is not RUNNING
             hangs = not is_late and self.waits.hangs(job, self.loops_of)
             if is_late or hangs:
-                job._awaitable = None  # in one step: it needs its loop no longer
+                # In one step: it needs its loop no longer.
+                dropped, job._awaitable = job._awaitable, None
             else:
                 self.to_loop(job)
-        if is_late or hangs:
-            close_coroutine(awaitable)
+        close_coroutine(dropped)
         if is_late:
             self.ended_late(job, SUCCEEDED, None, worker=False)
         elif hangs:

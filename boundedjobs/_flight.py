@@ -81,8 +81,8 @@ class Flight:
         with core.lock:
             self.closed = True
             jobs, bells = self.jobs.copy(), [*self.bells]
-        for bell in bells:
-            core.end_wait(bell)  # it is about to ring
+        for waiting in bells:
+            core.end_wait(waiting)  # for it is about to ring
         for job, arrival in jobs.items():
             if job._status is PENDING:
                 core.cancel(job, even_running=False)
