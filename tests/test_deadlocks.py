@@ -678,6 +678,7 @@ def test_what_returns_an_awaitable_for_a_loop_that_has_waited_for_the_end_before
         runner = open_runner(1)
         with runner:
             assert await runner.submit(len, "abc") == 3
+        assert not getattr(runner, "_core").waits.closing  # noqa: B009 - nor is the loop kept
         async with runner:
             return await runner.submit(lambda: gate(4))
 
