@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from boundedjobs._callables import close_coroutine, must_be_awaited
 from boundedjobs._failure import Elsewhere, attempt, capture, trace_of
-from boundedjobs._job import Job, current
+from boundedjobs._job import Job, set_current
 from boundedjobs._log import log_failed
 from boundedjobs._status import FINAL, RUNNING, SUCCEEDED, JobStatus
 from boundedjobs._watching import Watching
@@ -38,8 +38,7 @@ class Bodies(Watching):
             self.carry_out()
         run, me = self._run, get_ident()
         while job is not None:  # a traceback of a body leads to this frame: it keeps no job
-            assert job._context is not None
-            following = job._context.run(run, job, me)
+            following = job._context.run(run, job, me)  # type: ignore[union-attr]  # until its end
             if following is job:  # it has returned an awaitable
                 self._pass_on(job)
                 following = None
@@ -66,11 +65,12 @@ class Bodies(Watching):
 
     def _run(self, job: Job[Any], me: int) -> Job[Any] | None:
         job._on = me
+        listeners = job._listeners
         if job._teller != me:  # nobody hears that it runs
-            current.set(job)
+            set_current(job)
         else:  # as for PENDING: it is the current one since that was heard
-            plain = job._listeners.plain
-            event = self.tell_first(job, plain) if plain else None
+            first = listeners.first
+            event = None if first is None else self.tell_first(job, first)
             if event is not None:
                 self.heard(job, event)
                 event = None  # it refers to the job
@@ -78,23 +78,22 @@ class Bodies(Watching):
                 self.tell(job)
         if job._status is not RUNNING:  # interrupted while its listeners heard
             return self.ended_late(job, None, None, worker=True)
-        if job._listeners.patience is not None:
+        if listeners.patience is not None:
             self.watch(job)
-        assert job._fn is not None
         try:
             if job._kwargs is None:
-                result = job._fn(*job.args)
+                result = job._fn(*job.args)  # type: ignore[misc]  # there until its end
             else:
-                result = job._fn(*job.args, **job._kwargs)
+                result = job._fn(*job.args, **job._kwargs)  # type: ignore[misc]
         except BaseException as exc:  # noqa: BLE001 - a body may raise anything; it is the job's outcome
             return self._failed(job, exc, worker=True)
         else:
             if result is not None and must_be_awaited(result):
                 job._awaitable = result
                 return job
-            if job._listeners.nobody:
-                return self.settle(job, worker=True, returned=True, result=result)
-            return self._succeeded(job, result, worker=True)
+            if listeners.nobody:
+                return self.settle(job, True, None, True, result)
+            return self._succeeded(job, result, True, me)
         finally:
             del job  # a traceback of the body leads to this frame
 
@@ -108,12 +107,12 @@ class Bodies(Watching):
             job._on = task
         if self.todo.added:
             self.carry_out()
-        current.set(job)
+        set_current(job)
         result, exc = None, None
         me = get_ident()
         if job._teller == me:
-            plain = job._listeners.plain
-            event = self.tell_first(job, plain) if plain else None
+            first = job._listeners.first
+            event = None if first is None else self.tell_first(job, first)
             if event is not None:
                 self.heard(job, event)
                 event = None  # it refers to the job
@@ -137,9 +136,9 @@ class Bodies(Watching):
                 job._awaitable = None  # not earlier: with it, the job needs its loop
         try:
             if exc is None and job._listeners.nobody:
-                self.settle(job, returned=True, result=result)
+                self.settle(job, False, None, True, result)
             elif exc is None:
-                self._succeeded(job, result)
+                self._succeeded(job, result, False, get_ident())
             else:
                 from_outside = task.cancelling() > 0 or (
                     issubclass(type(exc), GeneratorExit) and not task.get_loop().is_running()
@@ -167,10 +166,9 @@ class Bodies(Watching):
             return cast("BaseException", exc)  # what is left is told in order all the same
         return None
 
-    def _succeeded(self, job: Job[Any], result: object, *, worker: bool = False) -> Job[Any] | None:
-        """The body of a job has returned."""
+    def _succeeded(self, job: Job[Any], result: object, worker: bool, me: int) -> Job[Any] | None:
+        """The body of a job has returned, on this thread."""
         moment = monotonic()
-        me = get_ident()
         with self.lock:  # nearly always a quick section
             job._active = False
             is_late = job._status is not RUNNING
@@ -183,15 +181,15 @@ class Bodies(Watching):
                         job._teller = me
                         job._steps = ((RUNNING, SUCCEEDED, moment, None, job._progress, None),)
                     history = self.history  # what its `end` does
-                    started, ended = job._started, history.ended
-                    assert started is not None
+                    started: float = job._started  # type: ignore[assignment]  # for it runs
+                    ended, size = history.ended, history.size
                     job._ended = moment
                     job._status = SUCCEEDED
                     history.ended = ended + 1
                     history.waited += started - job._submitted
                     history.ran += moment - started
-                    if history.size:
-                        history.entries[ended % history.size] = (
+                    if size:
+                        history.entries[ended % size] = (
                             job._number,
                             job.name,
                             SUCCEEDED,
@@ -205,10 +203,10 @@ class Bodies(Watching):
             return self.ended_late(job, SUCCEEDED, None, worker=worker)
         if job._teller is not me:
             return self.conclude(job, worker=worker)
-        plain = job._listeners.plain
-        event = self.tell_first(job, plain) if plain else None
+        first = job._listeners.first
+        event = None if first is None else self.tell_first(job, first)
         if event is not None:
-            return self.settle(job, worker=worker, heard=event)
+            return self.settle(job, worker, event)
         return self.tell(job, worker=worker)
 
     def _failed(

@@ -50,7 +50,6 @@ class Book:
     exiting = False  # the interpreter is
     is_closing = False  # and nothing has been said yet of its having closed
     stagger: float | None = None  # seconds from one start to the next
-    executors: ExecutorLane | None = None  # where sync bodies run, if not on threads
 
     def __init__(self, name: str, limit: int, max_pending: int | None, history: int) -> None:
         self.name = name
@@ -63,6 +62,7 @@ class Book:
         self.waits = Waits(self.admission, self.threads)
         self.history = History(history)
         self.timer = Timer(name, self.todo, ref(self))  # type: ignore[arg-type]  # Watching looks
+        self.executors: ExecutorLane | None = None  # where sync bodies run, if not on threads
         self.loops: Loops | None = None
         self.entered: AbstractEventLoop | None = None  # the loop that entered the runner
         # How to wake those who wait for room, by their jobs. Called under the lock, as are the next.

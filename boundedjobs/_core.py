@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
     from collections.abc import Callable, Collection
 
-    from boundedjobs._event import Progress
+    from boundedjobs._event import Progress, Step
 
 T = TypeVar("T")
 
@@ -40,24 +40,25 @@ class Core(Bodies):
     drain_timeout: float | None = None
 
     def submit(
-        self, job: Job[Any], *, may_wait: bool, ring: Callable[[], object] | None = None
+        self, job: Job[Any], may_wait: bool, ring: Callable[[], object] | None = None
     ) -> Verdict:
         """Hand a job in; return whether it was accepted, when PENDING has been heard.
 
         It may wait for room itself; or, with `ring`, say WAIT, and ring when the job was let
         in or refused: `leave_room` must follow.
         """
-        if (self.owns_lock() or self.todo.carrying) and self.todo.is_interrupting():
+        owns_lock, todo = self.owns_lock, self.todo
+        if (owns_lock() or todo.carrying) and todo.is_interrupting():
             self.put_off(self._submit_late, job)
             return _ACCEPTED
         try:
-            admission, most = self.admission, self.admission.max_pending
-            steps, threads, worker, me = job._steps, self.threads, None, None
-            if job._listeners.on_status:
+            admission, threads, listeners = self.admission, self.threads, job._listeners
+            most, worker, me = admission.max_pending, None, None
+            steps: tuple[Step, ...] = ()
+            if listeners.on_status:
                 steps = ((None, PENDING, job._submitted, job._submitted_at, None, None),)
-                job._teller = me = (
-                    get_ident()
-                )  # of PENDING, and of all that comes before it is heard
+                # Of PENDING, and of all that comes before it is heard.
+                job._teller = me = get_ident()
             unprepared = NO_LATE_THREADS and not self.is_prepared(job)
             # What `admission.submit` and `place` decide, in a quick section.
             with self.lock:
@@ -74,6 +75,7 @@ class Core(Bodies):
                 )
                 if accepted:
                     if steps:
+                        job._steps = steps
                         admission.arriving[job] = None
                     elif (
                         threads.spare > 0
@@ -88,16 +90,15 @@ class Core(Bodies):
                     else:
                         admission.pending[job] = None
                     job._status = PENDING
-                    job._steps = steps
             verdict = _ACCEPTED
             if worker is not None:
                 worker.put(job)
             elif not accepted:
                 verdict = self._submit_slowly(job, ring, may_wait=may_wait)
             elif steps:
-                plain, context = job._listeners.plain, job._context
+                first, context = listeners.first, job._context
                 assert context is not None  # as long as there is a teller
-                event = context.run(self.tell_first_inside, job, plain) if plain else None
+                event = None if first is None else context.run(self.tell_first_inside, job, first)
                 if event is not None:
                     self.heard(job, event)
                 if job._teller == me:
@@ -106,7 +107,7 @@ class Core(Bodies):
                 self.start()
             if self.loops is not None and admission.pending and not self.loops.are_only(job._loop):
                 self.reap()  # a loop that is gone may hold its slot
-            if self.todo.added or self.todo.deferred:
+            if todo.added or todo.deferred:
                 self.carry_out()
         except BaseException:
             blocks = may_wait and ring is None
@@ -161,7 +162,7 @@ class Core(Bodies):
         return Verdict.CLOSED if job._status is None else Verdict.ACCEPTED
 
     def _submit_late(self, job: Job[Any]) -> None:
-        verdict = self.submit(job, may_wait=False)
+        verdict = self.submit(job, False)
         if verdict is not Verdict.ACCEPTED:
             self.refuse(job, self.refusal(job, verdict, "submit again later, or raise max_pending"))
 
@@ -310,10 +311,11 @@ class Core(Bodies):
         admission, jobs = self.admission, self.jobs()
         for finalizer in self.finalizers:
             finalizer.detach()  # it would take a lock that a thread of the parent may hold
+        executors = self.executors
         super().__init__(self.name, admission.limit, admission.max_pending, self.history.size)
         self.admission.closed = admission.closed
-        if self.executors is not None:
-            self.use(self.executors.twin())
+        if executors is not None:
+            self.use(executors.twin())
         error = JobInterrupted("the process was forked: the job is its parent's")
         failure = capture(error, "fork")
         for job in jobs:

@@ -158,7 +158,7 @@ class Turn:
         if job is None:
             return False
         if job._status is None:
-            verdict = core.submit(job, may_wait=False)
+            verdict = core.submit(job, False)
             if verdict is Verdict.FULL:
                 return False
             if verdict is Verdict.CLOSED:
@@ -234,7 +234,7 @@ class Turn:
         held = flight.held
         if flight.reader is self and held is not None:
             self._outside = held
-            verdict = core.submit(held, may_wait=True, ring=ring)
+            verdict = core.submit(held, True, ring)
             if verdict is not Verdict.WAIT:
                 return False
         core.begin_wait(bell, flight.jobs, form, "'async for'")

@@ -25,14 +25,23 @@ _modules = sys.modules
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop, Task
+    from collections.abc import Callable
+
+
+_find: Callable[[], AbstractEventLoop | None] | None = None  # once asyncio has been imported
 
 
 def running_loop() -> AbstractEventLoop | None:
     """The event loop that runs on this thread, if one does; does not import asyncio."""
-    if "asyncio" not in _modules:
-        return None
-    find = getattr(_modules["asyncio"], "_get_running_loop", None)
-    return None if find is None else find()  # None while it is being imported
+    if _find is not None:
+        return _find()
+    return None if "asyncio" not in _modules else _look_for_loop()
+
+
+def _look_for_loop() -> AbstractEventLoop | None:
+    global _find  # asked for each job, and found once
+    _find = getattr(_modules["asyncio"], "_get_running_loop", None)
+    return None if _find is None else _find()  # None while it is being imported
 
 
 def make_sure_of_room(frames: int = 60) -> None:

@@ -27,7 +27,11 @@ class Listeners:
     Who listens, and how long its body may take.
     """
 
-    __slots__ = ("nobody", "on_progress", "on_status", "on_stuck", "patience", "plain")
+    __slots__ = ("first", "nobody", "on_progress", "on_status", "on_stuck", "patience", "rest")
+
+    # Who hears of a status, if all of them look sync: nobody, if one does not.
+    first: Listener | None
+    rest: tuple[Listener, ...]
 
     def __init__(
         self,
@@ -44,9 +48,9 @@ class Listeners:
 
     def _sum_up(self) -> None:
         self.nobody = not (self.on_status or self.on_progress or self.on_stuck)
-        # Who hears of a status, if all of them look sync: nobody, if one does not.
         sync, asynchronous = self.on_status or ((), ())
-        self.plain = () if asynchronous else sync
+        self.first, *rest = (None,) if asynchronous or not sync else sync
+        self.rest = tuple(rest)
 
     def has_async(self) -> bool:
         """Whether one of them needs an event loop."""

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, overload
 
 from boundedjobs import _checks
 from boundedjobs._admission import Verdict
-from boundedjobs._callables import described
 from boundedjobs._completed import AsCompleted
 from boundedjobs._flight import Flight
 from boundedjobs._here import running_loop
@@ -84,11 +83,10 @@ class Maps(Submitting):
         _checks.whole("chunksize", chunksize, 1)
         timeout = _checks.offset("timeout", timeout)
         may_wait = running_loop() is None and not self._core.is_inside()
-        kind, name = described(fn)
 
         def offer(args: tuple[Any, ...], may_wait: bool) -> Job[Any] | None:
-            job = self._job(fn, kind, name, args, {}, self._listeners)
-            verdict = self._core.submit(job, may_wait=may_wait)
+            job = self._job(fn, args)
+            verdict = self._core.submit(job, may_wait)
             if verdict is Verdict.CLOSED:
                 self._refuse(job, self._core.refusal(job, verdict, ""))
             return job if verdict is Verdict.ACCEPTED else None
@@ -141,8 +139,7 @@ class Maps(Submitting):
             _checks.whole("buffersize", buffersize, 0)
 
         def make(args: tuple[Any, ...]) -> Job[Any]:
-            kind, name = described(fn)  # anew: of an object, both may change
-            return self._job(fn, kind, name, args, {}, self._listeners)
+            return self._job(fn, args)
 
         return AsCompleted(Flight(self._core, make, iterables, buffersize))
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from boundedjobs._admission import Verdict
 from boundedjobs._callables import Kind, described, shown
-from boundedjobs._job import Job
+from boundedjobs._job import Job, job_of
 from boundedjobs._listeners import Listeners
 from boundedjobs._log import is_logged, log_step
 from boundedjobs._scope import Scope
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 # An attribute of an enum is looked up anew each time, which costs as much as a call.
 _ACCEPTED, _SYNC, _ASYNC = Verdict.ACCEPTED, Kind.SYNC, Kind.ASYNC
 
+_LATER = "submit again later, or raise max_pending"
 _LOGGED = Listeners(log_step, log_step)
 
 _NOT_RUNNABLE = {
@@ -54,27 +55,28 @@ class Submitting(Scope):
         kwargs: Mapping[str, Any],
         listeners: Listeners,
     ) -> Job[Any]:
-        job = self._job(fn, kind, name, args, kwargs, listeners)
-        hint = "submit again later, or raise max_pending"
-        if self._waits:
-            hint = self._why_not_wait(job)
-        verdict = self._core.submit(job, may_wait=not hint)
-        if verdict is not _ACCEPTED:
-            self._refuse(job, self._core.refusal(job, verdict, hint))
-        return job
-
-    def _job(
-        self,
-        fn: Callable[..., Any],
-        kind: Kind,
-        name: str,
-        args: tuple[Any, ...],
-        kwargs: Mapping[str, Any],
-        listeners: Listeners,
-    ) -> Job[Any]:
+        core = self._core
         if is_logged(DEBUG):
             listeners = _LOGGED + listeners
-        job: Job[Any] = Job(self._core, fn, args, kwargs, name, listeners, kind is _ASYNC)
+        job = job_of(core, fn, args, kwargs, name, listeners, kind is _ASYNC)
+        if core.executors is not None or (kind is not _SYNC and kind is not _ASYNC):
+            self._check(job, kind)
+        hint = self._why_not_wait(job) if self._waits else _LATER
+        verdict = core.submit(job, not hint)
+        if verdict is not _ACCEPTED:
+            self._refuse(job, core.refusal(job, verdict, hint))
+        return job
+
+    def _job(self, fn: Callable[..., Any], args: tuple[Any, ...]) -> Job[Any]:
+        """Make a job that is handed in later: what `_submit` does at first."""
+        kind, name = described(fn)  # anew for each: of an object, both may change
+        listeners = _LOGGED + self._listeners if is_logged(DEBUG) else self._listeners
+        job = job_of(self._core, fn, args, {}, name, listeners, kind is _ASYNC)
+        self._check(job, kind)
+        return job
+
+    def _check(self, job: Job[Any], kind: Kind) -> None:
+        """Refuse a job that can't be run."""
         if kind is not _SYNC and kind is not _ASYNC:
             why = f"{job.name!r} can't be run: {_NOT_RUNNABLE[kind]}"
             self._refuse(job, NotRunnable(why, job=job))
@@ -83,7 +85,6 @@ class Submitting(Scope):
             why = executors.pack(job, self._core.admission.limit)
             if why:
                 self._refuse(job, NotRunnable(why, job=job))
-        return job
 
     def _refuse(self, job: Job[Any], error: BoundedJobsError) -> NoReturn:
         self._core.refuse(job, error)

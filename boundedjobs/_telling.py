@@ -9,22 +9,24 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from boundedjobs._callables import must_be_awaited
 from boundedjobs._ending import Ending
-from boundedjobs._event import JobEvent
+from boundedjobs._event import JobEvent, event_of
 from boundedjobs._failure import attempt
 from boundedjobs._here import make_sure_of_room, running_loop, running_task
-from boundedjobs._job import Job, current
+from boundedjobs._job import Job, current, set_current
 from boundedjobs._latch import Latch
 from boundedjobs._listeners import Calls, Listener, Listening
 from boundedjobs._status import FINAL, PENDING, RUNNING
 
 if TYPE_CHECKING:
     from asyncio import Task
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 T = TypeVar("T")
 
 # In place of a teller: whoever comes next on the job's loop, or finds that it is gone.
 _LOOP: Final = object()
+
+_NO_MORE: Final[Iterator[Listener]] = iter(())
 
 
 class Telling(Ending):
@@ -93,34 +95,36 @@ class Telling(Ending):
         if step[0] is step[1]:
             hearers = listeners.on_stuck if len(step) == 7 else listeners.on_progress
         sync, asynchronous = hearers or ((), ())
-        event = JobEvent(job, step, iter(sync))
+        event = event_of(job, step, iter(sync))
         if asynchronous:
             event._calls = Calls(event, asynchronous, self.listener_failed)
         job._event = event
         return event
 
-    def tell_first(self, job: Job[Any], listeners: tuple[Listener, ...]) -> JobEvent | None:
+    def tell_first(self, job: Job[Any], first: Listener) -> JobEvent | None:
         """Let those hear the first step who look sync, inside the job, as its teller.
 
         Return the event, if all have heard it; else `tell` goes on. This is what `tell` does for
         nearly every step, at half its cost.
         """
-        uncalled = iter(listeners)
-        event = job._event = JobEvent(job, job._steps[0], uncalled)
-        for listener in uncalled:
-            try:
-                value = listener(event)
-                if value is not None:
-                    self._returned(listener, event, value)
-            except BaseException as exc:  # noqa: BLE001 - a listener may raise anything: it is isolated
-                event._job._unsaid = listener, event, exc  # if its stack has no room to say so now
-                self._say(event._job)
+        rest = job._listeners.rest
+        # No signal is seen to from where it is the event of the job to the call of the first.
+        event = job._event = event_of(job, job._steps[0], iter(rest) if rest else _NO_MORE)
+        try:
+            value = first(event)
+            if value is not None:
+                self._returned(first, event, value)
+        except BaseException as exc:  # noqa: BLE001 - a listener may raise anything: it is isolated
+            event._job._unsaid = first, event, exc  # if its stack has no room to say so now
+            self._say(event._job)
+        if rest:
+            self._call(event)
         return event if event._calls is None else None
 
-    def tell_first_inside(self, job: Job[Any], listeners: tuple[Listener, ...]) -> JobEvent | None:
+    def tell_first_inside(self, job: Job[Any], first: Listener) -> JobEvent | None:
         """The same from outside the job, run in its context."""
-        current.set(job)
-        return self.tell_first(job, listeners)
+        set_current(job)
+        return self.tell_first(job, first)
 
     def _call(self, event: JobEvent) -> None:
         """Call the sync listeners."""
@@ -273,12 +277,15 @@ class Telling(Ending):
         told = on = None
         is_placed = False
         with self.lock:
+            steps = job._steps
             if job._event is event:
                 job._event = None
-                job._steps = job._steps[1:]
-            if not job._steps:
+                job._steps = steps = () if steps[-1] is event._step else steps[1:]
+            if not steps:
                 job._teller = None
-                told, job._on_told = job._on_told, None
+                told = job._on_told
+                if told is not None:
+                    job._on_told = None
             elif event.stack and not isinstance(job._on, int):
                 job._teller, on = _LOOP, job._on
             if event._step[1] is PENDING and job in admission.arriving:

@@ -1574,7 +1574,7 @@ def test_cancelling_the_task_that_awaits_loses_nothing() -> None:
     assert sorted(asyncio.run(main())) == [0, 1, 2, 3]
 
 
-@pytest.mark.parametrize("function", ["Job.__init__", "Core.submit", "Turn._accepted"])
+@pytest.mark.parametrize("function", ["job_of", "Core.submit", "Turn._accepted"])
 def test_a_ctrl_c_as_an_item_is_submitted_loses_it_not(function: str) -> None:
     with BoundedRunner(1) as runner:
         jobs = runner.as_completed(int, iter("123"))

@@ -257,6 +257,7 @@ def test_an_async_job_waits_for_its_running_listener_on_the_same_loop() -> None:
 
     async def body() -> None:
         seen.append(list(held.heard))
+        assert getattr(current_job(), "_on_told") is None  # noqa: B009 - what woke it does so once
 
     async def main() -> None:
         async with BoundedRunner(1, on_status=held) as runner:

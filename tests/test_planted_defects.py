@@ -56,8 +56,8 @@ class Shown(NamedTuple):
 IN_ORDERS = {
     "a cancelled job is started all the same": (
         Defect(Book, "claim", "if job._status is not PENDING:", "if job._settled is None:"),
-        # What fails is an assertion of the package itself, which says no more.
-        Shown("submit_and_cancel_against_a_worker", "threads", "nobody", 0, "^$"),
+        # What fails is the package itself: the job has let go of its context.
+        Shown("submit_and_cancel_against_a_worker", "threads", "nobody", 0, "no attribute 'run'"),
     ),
     "a body that ends late ends its job once more": (
         Defect(Bodies, "_succeeded", "is_late = job._status is not RUNNING", "is_late = False"),
@@ -126,7 +126,7 @@ def test_a_search_through_orders_finds(name: str, monkeypatch: pytest.MonkeyPatc
     play = partial(
         test_orders.play, shown.scene, shown.where, shown.hearing, at_lines=shown.at_lines
     )
-    with pytest.raises(AssertionError) as caught:
+    with pytest.raises((AssertionError, AttributeError)) as caught:
         explore(play, deviations=shown.deviations, at_most=3_000)
     assert not isinstance(caught.value, CutOff)
     assert re.search(shown.reason, str(caught.value))

@@ -24,6 +24,7 @@ from boundedjobs import (
     JobTimeout,
     current_job,
 )
+from boundedjobs._event import event_of
 from boundedjobs._failure import capture
 from tests.clock import FakeClock
 from tests.freeing import ends, until
@@ -768,15 +769,15 @@ def test_a_ctrl_c_while_the_loop_tells_of_a_timeout_leaves_no_job_without_an_end
 ) -> None:
     gate, heard = AsyncGate(), Heard()
 
-    class Interrupted(JobEvent):
-        def __init__(self, job: Any, step: Any, uncalled: Any) -> None:
-            super().__init__(job, step, uncalled)
-            if step[1] is FAILED and interrupts:
-                interrupts.clear()
-                raise KeyboardInterrupt
+    def interrupted(job: Any, step: Any, uncalled: Any) -> JobEvent:
+        event = event_of(job, step, uncalled)
+        if step[1] is FAILED and interrupts:
+            interrupts.clear()
+            raise KeyboardInterrupt
+        return event
 
     interrupts = [True]
-    monkeypatch.setattr("boundedjobs._telling.JobEvent", Interrupted)
+    monkeypatch.setattr("boundedjobs._telling.event_of", interrupted)
     runner = BoundedRunner(1, timeout=5, on_status=heard)
     jobs: list[Job[Any]] = []
 
