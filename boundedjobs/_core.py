@@ -121,6 +121,15 @@ class Core(Bodies):
             raise
         return verdict
 
+    def stir(self) -> None:
+        """A sync job is about to be handed in: wake the worker that will get it, if it will start.
+
+        It is a guess, made without the lock.
+        """
+        admission = self.admission
+        if len(admission.running) < admission.slots and not admission.pending:
+            self.threads.stir()
+
     def _mend_submit(self, job: Job[Any], blocks: bool, thread: int | None = None) -> None:
         if blocks:  # else somebody else may wait with this job by now
             with self.lock:

@@ -56,6 +56,8 @@ class Submitting(Scope):
         listeners: Listeners,
     ) -> Job[Any]:
         core = self._core
+        if core.threads.spare > 0 and kind is _SYNC:
+            core.stir()
         if is_logged(DEBUG):
             listeners = _LOGGED + listeners
         job = job_of(core, fn, args, kwargs, name, listeners, kind is _ASYNC)

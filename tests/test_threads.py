@@ -7,20 +7,24 @@ import concurrent.futures
 import gc
 import logging
 import os
+import queue
 import sys
 import threading
+import time
 import weakref
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from boundedjobs import BoundedRunner, Job, JobEvent, JobInterrupted, JobStatus
+from boundedjobs import BoundedRunner, Job, JobEvent, JobInterrupted, JobStatus, _submitting
 from boundedjobs._here import NO_LATE_THREADS
+from boundedjobs._job import job_of
+from boundedjobs._lanes import _threads
 from boundedjobs._lanes._threads import ThreadLane, Worker
 from boundedjobs._todo import Todo
 from tests.freeing import ends
-from tests.gates import TIMEOUT, Gate, Heard
+from tests.gates import TIMEOUT, AsyncGate, Gate, Heard
 from tests.interrupting import interrupted_once
 
 SOON = 0.1
@@ -793,6 +797,112 @@ def test_a_ctrl_c_while_the_private_loop_is_started_loses_no_job(
     assert heard.statuses("body") == ["pending", "running", "succeeded"]
 
 
+# An idle worker is stirred while its job is made ready.
+
+
+def recorded(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """What is put where idle workers wait, from now on."""
+    put: list[Any] = []
+
+    class Recorder(queue.SimpleQueue[Any]):
+        def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
+            put.append(item)
+            super().put(item, block, timeout)
+
+    monkeypatch.setattr(_threads, "SimpleQueue", Recorder)
+    return put
+
+
+def until_idle(runner: BoundedRunner, count: int) -> ThreadLane:
+    """Have so many workers, and wait until they are idle."""
+    barrier = threading.Barrier(count)
+    for job in [runner.submit(barrier.wait, TIMEOUT) for _ in range(count)]:
+        job.result(TIMEOUT)
+    threads: ThreadLane = getattr(runner, "_core").threads  # noqa: B009
+    end = time.monotonic() + TIMEOUT
+    while threads.spare < count:
+        assert time.monotonic() < end
+        os.sched_yield()
+    return threads
+
+
+def test_a_worker_is_stirred_before_there_is_a_job_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    put = recorded(monkeypatch)
+    before: list[Any] = []
+
+    def make(*args: Any) -> Job[Any]:
+        before.extend(put)
+        return job_of(*args)
+
+    with BoundedRunner(1) as runner:
+        until_idle(runner, 1)
+        put.clear()
+        monkeypatch.setattr(_submitting, "job_of", make)
+        job = runner.submit(len, "abc")
+        assert job.result(TIMEOUT) == 3
+        assert (before, put) == ([_threads._STIR], [_threads._STIR, job])
+
+
+@pytest.mark.parametrize(("most", "stirs"), [(1, 0), (2, 1)])
+def test_none_is_stirred_where_another_one_would_get_the_job(
+    most: int, stirs: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_threads, "MOST_STIRRED", most)
+    put = recorded(monkeypatch)
+    with BoundedRunner(2) as runner:
+        until_idle(runner, 2)
+        put.clear()
+        job = runner.submit(len, "abc")
+        assert job.result(TIMEOUT) == 3
+        assert put == [*[_threads._STIR] * stirs, job]
+
+
+def test_none_is_stirred_for_a_job_of_a_loop_nor_while_all_slots_are_taken(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    put = recorded(monkeypatch)
+    gate = AsyncGate()
+    with BoundedRunner(1) as runner:
+        until_idle(runner, 1)
+        put.clear()
+        runner.submit(gate)
+        gate.wait_for()
+        job = runner.submit(len, "abc")
+        gate.open()
+        assert job.result(TIMEOUT) == 3
+        assert put == [job]
+
+
+def test_none_is_stirred_for_what_others_wait_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    put = recorded(monkeypatch)
+    runner = BoundedRunner(1, stagger=3600)  # a slot is free, and yet they wait for it
+    until_idle(runner, 1)
+    put.clear()
+    for _ in range(3):
+        runner.submit(nothing)
+    assert put == [_threads._STIR]  # for the first, of which nobody knows that it will wait
+    runner.shutdown(cancel_futures=True)
+
+
+def test_one_that_is_stirred_for_nothing_goes_on_waiting() -> None:
+    with BoundedRunner(1, name="stirred") as runner:
+        threads = until_idle(runner, 1)
+        threads.stir()
+        end = time.monotonic() + TIMEOUT
+        while not threads.ready.empty():
+            assert time.monotonic() < end
+            os.sched_yield()
+        assert threads.spare == 1
+        assert runner.submit(threading.current_thread).result(TIMEOUT).name == "stirred-0"
+
+
+def test_nobody_is_stirred_where_nobody_is_idle(monkeypatch: pytest.MonkeyPatch) -> None:
+    put = recorded(monkeypatch)
+    threads, _ = lane(1)
+    threads.stir()
+    assert put == []
+
+
 # The lane alone
 
 
@@ -831,6 +941,18 @@ def test_a_job_that_was_put_for_a_worker_had_beforehand_is_lost_with_it(
     todo.carry_out()
     assert job.why == ["can't start new thread"]
     assert (dict(threads.workers), threads.spare, threads.ready.empty()) == ({}, 0, True)
+
+
+def test_a_stir_is_no_job(monkeypatch: pytest.MonkeyPatch) -> None:
+    threads, todo = lane(1)
+    job: Any = Lost()
+    with todo.lock:
+        threads.prepare()
+        threads.ready.put(_threads._STIR)  # by one who read too early that a worker was idle
+        threads.put(job)
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    todo.carry_out()
+    assert job.why == ["can't start new thread"]
 
 
 def test_a_worker_had_beforehand_for_which_nothing_was_put_takes_nothing_with_it(

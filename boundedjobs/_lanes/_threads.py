@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+import sys
 from functools import partial
+from math import inf
 from queue import SimpleQueue
 from threading import get_ident
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakSet
 
 from boundedjobs._daemon import Daemon
 from boundedjobs._failure import attempt
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from boundedjobs._job import Job
     from boundedjobs._todo import Todo
+
+
+_STIR: Final = object()  # in place of a job: one may be about to come
+
+# From 3.13 on, a queue hands what is put to one of those who wait for it: with another one
+# there, that one would get the job, and the one that is stirred has woken for nothing.
+MOST_STIRRED = 1 if sys.version_info >= (3, 13) else inf
+"""How many workers may be idle where one is stirred."""
 
 
 class Worker(Daemon):
@@ -63,7 +75,7 @@ class ThreadLane:
         # These take no more jobs: who closes waits until their threads have ended.
         self.leaving: WeakSet[Worker] = WeakSet()
         self.spare = 0
-        self.ready: SimpleQueue[Job[Any] | None] = SimpleQueue()
+        self.ready: SimpleQueue[Any] = SimpleQueue()  # jobs; None: leave; or _STIR
         self._dismissed = False
 
     def put(self, job: Job[Any]) -> None:
@@ -78,6 +90,15 @@ class ThreadLane:
         """Have a worker, though there is nothing to run yet. Under the lock."""
         if not self.workers:
             self._add(None)
+
+    def stir(self) -> None:
+        """Wake an idle worker, for a job that is about to be put; without one it goes on waiting.
+
+        Waking a thread takes longer than making a job ready: so the one hides the other. Needs no
+        lock: nothing is promised.
+        """
+        if 0 < self.spare <= MOST_STIRRED:
+            self.ready.put(_STIR)
 
     def freeze(self) -> None:
         """Start no more workers: those that there are must do."""
@@ -124,7 +145,7 @@ class ThreadLane:
                 self.leave(worker)
                 if job is None and not self.workers and self.spare < 0:
                     self.spare += 1  # one was put for it meanwhile
-                    job = self.ready.get_nowait()
+                    job = _job_from(self.ready.get_nowait)
             if job is not None:
                 job._keeper.lose(job, exc, None)
 
@@ -134,7 +155,7 @@ class ThreadLane:
             with self._lock:
                 self.spare += 1
                 ready = self.ready
-            job = ready.get()
+            job = _job_from(ready.get)
             if job is not None:
                 return job
             ready.put(None)  # for the next one
@@ -163,3 +184,10 @@ class ThreadLane:
             self._dismissed = False
             self.ready = SimpleQueue()
             self.spare = 0
+
+
+def _job_from(get: Callable[[], Any]) -> Job[Any] | None:
+    job: Job[Any] | None = get()
+    while job is _STIR:
+        job = get()
+    return job
