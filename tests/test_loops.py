@@ -1489,6 +1489,22 @@ def test_jobs_that_had_no_time_to_start_when_their_loop_was_closed_are_interrupt
     assert ran == []
 
 
+def test_a_turn_that_comes_when_a_loop_closed_before_it_saw_to_others_finds_it_closed() -> None:
+    gate = Gate()
+    jobs: list[Job[Any]] = []
+    with BoundedRunner(2) as runner:
+        runner.submit(gate)
+        gate.wait_for()
+        loop = asyncio.new_event_loop()
+        loop.call_soon(lambda: jobs.extend(runner.submit(nothing) for _ in range(2)))
+        loop.call_soon(loop.stop)
+        loop.run_forever()
+        loop.close()
+        gate.open()  # the slot goes to the second, on the loop that has been woken for the first
+        assert concurrent.futures.wait(jobs, TIMEOUT).not_done == set()  # whom nobody asks
+        check_interrupted(jobs, {"start"})
+
+
 @pytest.mark.parametrize("count", [1, 500])
 def test_jobs_whose_turn_comes_when_their_loop_is_closed_are_interrupted(count: int) -> None:
     gate = Gate()

@@ -70,7 +70,8 @@ class LoopLane:
     def put(self, errand: Errand) -> None:
         """Run an errand on the loop. Under the lock."""
         self._inbox[errand] = None
-        if not self._waking:
+        # One that was woken, and closed before it came to that, has never seen to its inbox.
+        if not self._waking or (self.loop is not None and self.loop.is_closed()):
             self._waking = True
             self._todo.add(self.wake)
 
