@@ -127,7 +127,8 @@ class Core(Bodies):
         It is a guess, made without the lock.
         """
         admission = self.admission
-        if len(admission.running) < admission.slots and not admission.pending:
+        is_full = len(admission.running) >= admission.slots
+        if not (is_full or admission.pending or admission.closed):
             self.threads.stir()
 
     def _mend_submit(self, job: Job[Any], blocks: bool, thread: int | None = None) -> None:

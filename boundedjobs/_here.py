@@ -33,15 +33,20 @@ _find: Callable[[], AbstractEventLoop | None] | None = None  # once asyncio has 
 
 def running_loop() -> AbstractEventLoop | None:
     """The event loop that runs on this thread, if one does; does not import asyncio."""
-    if _find is not None:
-        return _find()
+    find = _find  # read once: others may find it meanwhile
+    if find is not None:
+        return find()
     return None if "asyncio" not in _modules else _look_for_loop()
 
 
 def _look_for_loop() -> AbstractEventLoop | None:
     global _find  # asked for each job, and found once
-    _find = getattr(_modules["asyncio"], "_get_running_loop", None)
-    return None if _find is None else _find()  # None while it is being imported
+    find = getattr(_modules["asyncio"], "_get_running_loop", None)
+    if find is None:
+        return None  # it is being imported
+    _find = find
+    loop: AbstractEventLoop | None = find()
+    return loop
 
 
 def make_sure_of_room(frames: int = 60) -> None:

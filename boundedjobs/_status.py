@@ -30,7 +30,7 @@ class JobStatus(StrEnum):
 
     if not TYPE_CHECKING:
         # That of `Enum` is written in Python, and costs three times as much.
-        value = property(attrgetter("_value_"))
+        value = property(attrgetter("_value_"), doc="The string.")
 
     @property
     def is_final(self) -> bool:

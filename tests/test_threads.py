@@ -17,7 +17,15 @@ from typing import Any
 
 import pytest
 
-from boundedjobs import BoundedRunner, Job, JobEvent, JobInterrupted, JobStatus, _submitting
+from boundedjobs import (
+    BoundedRunner,
+    Job,
+    JobEvent,
+    JobInterrupted,
+    JobStatus,
+    RunnerClosed,
+    _submitting,
+)
 from boundedjobs._here import NO_LATE_THREADS
 from boundedjobs._job import job_of
 from boundedjobs._lanes import _threads
@@ -894,6 +902,16 @@ def test_one_that_is_stirred_for_nothing_goes_on_waiting() -> None:
             os.sched_yield()
         assert threads.spare == 1
         assert runner.submit(threading.current_thread).result(TIMEOUT).name == "stirred-0"
+
+
+def test_nobody_is_stirred_once_the_runner_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    put = recorded(monkeypatch)
+    with BoundedRunner(1) as runner:
+        until_idle(runner, 1)
+    put.clear()
+    with pytest.raises(RunnerClosed):
+        runner.submit(nothing)
+    assert put == []  # nobody would take it
 
 
 def test_nobody_is_stirred_where_nobody_is_idle(monkeypatch: pytest.MonkeyPatch) -> None:
