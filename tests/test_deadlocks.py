@@ -657,15 +657,21 @@ def test_no_job_fails_for_a_knot_that_blocks_no_loop_of_its(
 
 def test_what_returns_an_awaitable_late_is_only_late(caplog: pytest.LogCaptureFixture) -> None:
     gate = Gate()
+    workers: list[threading.Thread] = []
+
+    def body() -> Any:
+        workers.append(threading.current_thread())
+        return gate(AsyncGate()())
 
     async def main() -> None:
         runner = open_runner(1)
-        job = runner.wrap(lambda: gate(AsyncGate()()), name="body", timeout=0.01)()
+        job = runner.wrap(body, timeout=0.01)()
         assert isinstance(await asyncio.to_thread(job.exception, TIMEOUT), JobTimeout)
         with when_blocking(gate.open):
-            runner.shutdown()
+            runner.shutdown()  # which does not wait for a body whose job has had its end
 
     asyncio.run(main())
+    workers[0].join(TIMEOUT)
     assert [r.levelname for r in caplog.records if "returns now" in r.getMessage()] == ["WARNING"]
     assert "JobDeadlock" not in caplog.text
 
