@@ -102,7 +102,8 @@ class Job(LazyFuture[T]):
     _submitted_at: float
     _submitted: float
 
-    __init__ = object.__init__  # not that of `Future`: see there
+    if not TYPE_CHECKING:  # to type checkers it is that of `Future`, which takes nothing, too
+        __init__ = object.__init__  # see there
 
     @property
     def id(self) -> str:
