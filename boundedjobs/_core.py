@@ -117,7 +117,7 @@ class Core(Bodies):
                 # This thread has no room to mend it, or one more Ctrl-C has come: another thread
                 # does. To start it takes two calls of C functions, as deep as those that were
                 # made before anything was decided.
-                start_new_thread(self._mend_submit, (job, blocks, get_ident()))
+                start_new_thread(self._mend_submit, (job, blocks, get_ident(), job._teller))
             raise
         return verdict
 
@@ -131,12 +131,14 @@ class Core(Bodies):
         if not (is_full or admission.pending or admission.closed):
             self.threads.stir()
 
-    def _mend_submit(self, job: Job[Any], blocks: bool, thread: int | None = None) -> None:
+    def _mend_submit(
+        self, job: Job[Any], blocks: bool, thread: int | None = None, teller: object = None
+    ) -> None:
         if blocks:  # else somebody else may wait with this job by now
             with self.lock:
                 self.admission.outside.pop(job, None)
                 self.rooms.pop(job, None)
-        self.mend_job(job, thread)
+        self.mend_job(job, thread, teller)
 
     def _submit_slowly(
         self, job: Job[Any], ring: Callable[[], object] | None, *, may_wait: bool

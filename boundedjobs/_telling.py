@@ -220,19 +220,23 @@ class Telling(Ending):
             try:
                 self.mend_job(job)
             except BaseException:  # noqa: BLE001 - what is raised is the first one
-                start_new_thread(self.mend_job, (job, get_ident()))
+                teller = None if job is None else job._teller
+                start_new_thread(self.mend_job, (job, get_ident(), teller))
             raise
 
-    def mend_job(self, job: Job[Any] | None, thread: int | None = None) -> None:
+    def mend_job(
+        self, job: Job[Any] | None, thread: int | None = None, teller: object = None
+    ) -> None:
         """Take up what a Ctrl-C has cut off of what this thread, or another, did for a job."""
         self.mend(thread)
         if job is not None:
-            self.resume(job, thread)
+            self.resume(job, thread, teller)
 
-    def resume(self, job: Job[Any], thread: int | None = None) -> None:
+    def resume(self, job: Job[Any], thread: int | None = None, teller: object = None) -> None:
         """Tell and end what is left to be told and ended of a job, after a Ctrl-C too.
 
-        In the place of another `thread`, that can't go on with it.
+        In the place of another `thread`, that can't go on with it. It was the `teller` then; if it
+        is a teller by now that is equal, and not that one, it does go on with it, further out.
         """
         me = get_ident()
         at_it = (me, me if thread is None else thread)
@@ -241,6 +245,8 @@ class Telling(Ending):
             is_mine = job._teller in (None, *at_it) or (
                 calls is not None and (job._teller is calls or calls.heard_by in at_it)
             )
+            if teller is not None and job._teller == teller and job._teller is not teller:
+                is_mine = False
             if is_mine:
                 job._teller = me if job._steps else None
             if job._status is None:

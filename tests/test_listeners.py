@@ -26,6 +26,7 @@ from boundedjobs import (
     RunnerFull,
     current_job,
 )
+from boundedjobs._event import event_of
 from tests.blocking import let_in
 from tests.freeing import made_elsewhere
 from tests.gates import TIMEOUT, AsyncGate, Gate, Heard
@@ -839,6 +840,30 @@ def test_listeners_of_a_wrapped_callable_hear_after_those_of_the_runner() -> Non
         ]
         * 3
     )
+
+
+def test_who_mends_for_a_thread_leaves_it_what_it_tells_anew(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """After two Ctrl-C, both may be at it: the one that was started, and the thread, further out."""
+    heard, mended = Heard(), Heard()
+    me = threading.get_ident()
+
+    def beside_another(job: Any, step: Any, uncalled: Any) -> JobEvent:
+        event = event_of(job, step, uncalled)
+        if not mended.events:
+            mended(event)
+            core, token = getattr(runner, "_core"), int(str(me))  # noqa: B009 - equal, and another
+            mends = threading.Thread(target=core.mend_job, args=(job, me, token))
+            mends.start()
+            mends.join(TIMEOUT)
+        return event
+
+    monkeypatch.setattr("boundedjobs._telling.event_of", beside_another)
+    with BoundedRunner(1, on_status=heard) as runner:
+        runner.submit(nothing).result(TIMEOUT)
+    assert mended.statuses() == ["pending"]
+    assert heard.statuses() == ["pending", "running", "succeeded"]
 
 
 def test_a_lambda_that_returns_a_coroutine_is_awaited() -> None:
