@@ -84,7 +84,7 @@ class Bodies(Watching):
             if job._kwargs is None:
                 result = job._fn(*job.args)  # type: ignore[misc]  # there until its end
             else:
-                result = job._fn(*job.args, **job._kwargs)  # type: ignore[misc]
+                result = job._fn(*job.args, **job._kwargs)  # type: ignore[misc]  # as above
         except BaseException as exc:  # noqa: BLE001 - a body may raise anything; it is the job's outcome
             return self._failed(job, exc, worker=True)
         else:

@@ -14,6 +14,7 @@ from boundedjobs._here import NO_LATE_THREADS, running_loop
 from boundedjobs._job import Job
 from boundedjobs._latch import Latch
 from boundedjobs._status import FINAL, PENDING, JobStatus
+from boundedjobs._telling import ANYONE
 from boundedjobs._waits import Wait, own_job
 from boundedjobs.errors import (
     BoundedJobsError,
@@ -132,7 +133,7 @@ class Core(Bodies):
             self.threads.stir()
 
     def _mend_submit(
-        self, job: Job[Any], blocks: bool, thread: int | None = None, teller: object = None
+        self, job: Job[Any], blocks: bool, thread: int | None = None, teller: object = ANYONE
     ) -> None:
         if blocks:  # else somebody else may wait with this job by now
             with self.lock:

@@ -26,6 +26,9 @@ T = TypeVar("T")
 # In place of a teller: whoever comes next on the job's loop, or finds that it is gone.
 _LOOP: Final = object()
 
+# Whoever on its thread is the teller.
+ANYONE: Final = object()
+
 _NO_MORE: Final[Iterator[Listener]] = iter(())
 
 
@@ -225,18 +228,18 @@ class Telling(Ending):
             raise
 
     def mend_job(
-        self, job: Job[Any] | None, thread: int | None = None, teller: object = None
+        self, job: Job[Any] | None, thread: int | None = None, teller: object = ANYONE
     ) -> None:
         """Take up what a Ctrl-C has cut off of what this thread, or another, did for a job."""
         self.mend(thread)
         if job is not None:
             self.resume(job, thread, teller)
 
-    def resume(self, job: Job[Any], thread: int | None = None, teller: object = None) -> None:
+    def resume(self, job: Job[Any], thread: int | None = None, teller: object = ANYONE) -> None:
         """Tell and end what is left to be told and ended of a job, after a Ctrl-C too.
 
-        In the place of another `thread`, that can't go on with it. It was the `teller` then; if it
-        is a teller by now that is equal, and not that one, it does go on with it, further out.
+        In the place of another `thread`, that could not go on with it where `teller` was the
+        teller. Is that thread the teller by another token now, it does go on, further out.
         """
         me = get_ident()
         at_it = (me, me if thread is None else thread)
@@ -245,7 +248,7 @@ class Telling(Ending):
             is_mine = job._teller in (None, *at_it) or (
                 calls is not None and (job._teller is calls or calls.heard_by in at_it)
             )
-            if teller is not None and job._teller == teller and job._teller is not teller:
+            if teller is not ANYONE and job._teller == thread and job._teller is not teller:
                 is_mine = False
             if is_mine:
                 job._teller = me if job._steps else None

@@ -842,8 +842,9 @@ def test_listeners_of_a_wrapped_callable_hear_after_those_of_the_runner() -> Non
     )
 
 
+@pytest.mark.parametrize("told", [True, False])
 def test_who_mends_for_a_thread_leaves_it_what_it_tells_anew(
-    monkeypatch: pytest.MonkeyPatch,
+    told: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After two Ctrl-C, both may be at it: the one that was started, and the thread, further out."""
     heard, mended = Heard(), Heard()
@@ -853,7 +854,8 @@ def test_who_mends_for_a_thread_leaves_it_what_it_tells_anew(
         event = event_of(job, step, uncalled)
         if not mended.events:
             mended(event)
-            core, token = getattr(runner, "_core"), int(str(me))  # noqa: B009 - equal, and another
+            core = getattr(runner, "_core")  # noqa: B009
+            token = int(str(me)) if told else None  # as it was then: equal, and another
             mends = threading.Thread(target=core.mend_job, args=(job, me, token))
             mends.start()
             mends.join(TIMEOUT)
